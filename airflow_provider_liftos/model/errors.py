@@ -1,0 +1,147 @@
+"""What can go wrong, by meaning rather than by code.
+
+::
+
+    LiftosError                     platform, account, status, vendor_code, request_id, hint
+    ├─ ConfigurationError           a person must change a connection, a DAG or a setting
+    │  └─ NotAuthorized             a person must consent, or grant a permission, again
+    ├─ PlatformError
+    │  ├─ Throttled(retry_at)       wait; never counts as a failure of the breaker
+    │  ├─ Unavailable               try again; counts for the breaker
+    │  ├─ TooMuchData               ask for less: smaller pages, a shorter window, fewer ids or fields
+    │  ├─ FieldGone(field)          the platform dropped a field: ask again without it, report it
+    │  ├─ NotReady                  the result exists but cannot be read yet: ask again shortly
+    │  ├─ Missing                   the thing asked for is not there (any more)
+    │  ├─ ReportFailed              the platform gave up on a report: submit it again, maybe smaller
+    │  └─ Rejected                  the request itself is wrong; asking again cannot help
+    ├─ CircuitOpen(until)           nothing was sent: the platform failed too often just now
+    ├─ StagingError                 a staged file cannot be written, or is not what its manifest says
+    ├─ WarehouseError               the warehouse refused; nothing that was published has changed
+    └─ QualityError(score, failed)  the audit said no; nothing was published
+
+Only operators know what Airflow makes of each of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LiftosError(Exception):
+    """Root of everything this package raises on purpose.
+
+    ``hint`` says what the reader can do; it is printed behind the message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        platform: str | None = None,
+        account: str | None = None,
+        status: int | None = None,
+        vendor_code: str | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.platform = platform
+        self.account = account
+        self.status = status
+        self.vendor_code = vendor_code
+        self.request_id = request_id
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """One line: where, for whom, what, with which vendor code, and what to do."""
+        where = " ".join(part for part in (self.platform, self.account) if part)
+        facts = ", ".join(
+            f"{name} {value}"
+            for name, value in (
+                ("HTTP", self.status),
+                ("code", self.vendor_code),
+                ("request", self.request_id),
+            )
+            if value is not None
+        )
+        line = f"{where}: {self.message}" if where else self.message
+        line = f"{line} ({facts})" if facts else line
+        return f"{line} {self.hint}" if self.hint else line
+
+
+class ConfigurationError(LiftosError):
+    """A person must change a connection, a DAG or a setting; trying again cannot help."""
+
+
+class NotAuthorized(ConfigurationError):
+    """The platform refuses the credentials, a permission, or an account."""
+
+
+class PlatformError(LiftosError):
+    """The platform answered, or failed to."""
+
+
+class Throttled(PlatformError):
+    """The platform, or our own limiter, asks us to wait until ``retry_at`` (epoch seconds)."""
+
+    def __init__(self, message: str, *, retry_at: float, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.retry_at = retry_at
+
+
+class Unavailable(PlatformError):
+    """Time-outs, resets, 5xx, bodies that are not what they should be."""
+
+
+class TooMuchData(PlatformError):
+    """The answer would be too large: ask for less at once."""
+
+
+class FieldGone(PlatformError):
+    """The platform no longer knows ``field``."""
+
+    def __init__(self, message: str, *, field: str, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.field = field
+
+
+class NotReady(PlatformError):
+    """A finished report whose rows cannot be read yet."""
+
+
+class Missing(PlatformError):
+    """A report or an entity that is not there (any more)."""
+
+
+class ReportFailed(PlatformError):
+    """The platform gave up on a report."""
+
+
+class Rejected(PlatformError):
+    """A request that can never succeed as it is."""
+
+
+class CircuitOpen(PlatformError):
+    """Nothing was sent: too many failures in a row. ``until`` is in epoch seconds."""
+
+    def __init__(self, message: str, *, until: float, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.until = until
+
+
+class StagingError(LiftosError):
+    """A staged file cannot be written or read, or is not what its manifest says."""
+
+
+class WarehouseError(LiftosError):
+    """The warehouse refused or is out of reach; published rows are as they were."""
+
+
+class QualityError(LiftosError):
+    """The audit refused to publish."""
+
+    def __init__(self, message: str, *, score: float, failed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.score = score
+        self.failed = tuple(failed)
