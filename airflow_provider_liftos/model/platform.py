@@ -1,0 +1,220 @@
+"""A platform as data: how to get in, how fast, what can go wrong, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from typing import Any
+
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
+from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.unified import Kind
+from airflow_provider_liftos.model.wire import Request, Response, Rule, Signal, VendorError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """An API version and the day it is switched off (None: not announced)."""
+
+    name: str
+    sunset: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most ``calls`` per ``per`` seconds; ``scope`` is ``app`` or ``account``.
+
+    ``option`` names the connection field that overrides ``calls``.
+    """
+
+    name: str
+    scope: str
+    calls: float
+    per: float
+    option: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionField:
+    """One field of the connection form, kept in the connection's extra."""
+
+    name: str
+    label: str
+    description: str = ""
+    secret: bool = False
+    kind: str = "string"
+    default: str | int | bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A connection, read: where, which version, which secrets, which options."""
+
+    org_id: str
+    conn_id: str
+    base_url: str
+    version: str
+    secrets: Mapping[str, Secret]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def secret(self, name: str) -> str:
+        """The plain secret; ConfigurationError names the field when it is empty."""
+        value = self.secrets.get(name)
+        if not value:
+            raise ConfigurationError(
+                f"connection {self.conn_id!r} has no {name}",
+                hint=f"Fill in the field {name!r} of that connection.",
+            )
+        return value.reveal()
+
+
+class ReportState(Enum):
+    """Where a report is on the platform's side."""
+
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportStatus:
+    """What a poll says of one report."""
+
+    report_id: str
+    state: ReportState
+    percent: int = 0
+    error: VendorError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page: rows as raw JSON texts, and the cursor of the next page (None at the end)."""
+
+    rows: Sequence[Any]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncReport:
+    """A report that is submitted, polled and then read page by page.
+
+    ``poll`` asks about many reports at once, at most ``poll_batch``.
+    """
+
+    submit: Callable[[Slice], Request]
+    report_id: Callable[[bytes], str]
+    poll: Callable[[Sequence[str]], Request]
+    statuses: Callable[[bytes, Sequence[str]], Sequence[ReportStatus]]
+    fetch: Callable[[str, int, str | None], Request]
+    page: Callable[[bytes], Page]
+    page_size: int
+    poll_batch: int
+    timeout: float
+    per_account: int
+    cancel: Callable[[str], Request] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a record and the unified column it fills; ``""`` keeps it in ``details``.
+
+    ``expression`` is SQL over the raw columns where a plain
+    cast is not enough.
+    """
+
+    source: str
+    column: str = ""
+    kind: Kind = Kind.TEXT
+    expression: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A kind of record that is listed page by page, in full, per account."""
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    request: Callable[[Slice, int, str | None], Request]
+    page: Callable[[bytes], Page]
+    page_size: int = 200
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names to ask the platform for."""
+        return tuple(dict.fromkeys(f.source for f in self.fields))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMapping:
+    """How rows of one report become rows of ``performance``.
+
+    ``raw`` gives each raw column its DuckDB type; ``select`` one SQL expression per unified column;
+    ``windows`` the attribution windows, each of which becomes a row.
+    """
+
+    raw: Mapping[str, str]
+    select: Mapping[str, str]
+    windows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Availability:
+    """What the platform keeps and when it settles, in days."""
+
+    history_days: int
+    restatement_days: int
+    delay_days: int = 1
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Everything the engines need to know of a platform; no engine knows one by name."""
+
+    name: str
+    title: str
+    conn_type: str
+    hook: str
+    base_url: str
+    versions: tuple[Version, ...]
+    conn_fields: tuple[ConnectionField, ...]
+    limits: tuple[Limit, ...]
+    rules: tuple[Rule, ...]
+    authorize: Callable[[Request, Credentials], Request]
+    error: Callable[[Response], VendorError | None]
+    signals: Callable[[Mapping[str, str], str | None], Sequence[Signal]]
+    probe: Callable[[], Request]
+    accounts: Callable[[str | None, int], Request]
+    read_accounts: Callable[[bytes], tuple[Sequence[Account], str | None]]
+    reports: AsyncReport
+    presets: Mapping[str, Callable[[Level], Report]]
+    check: Callable[[Report, Window | None], Report]
+    mapping: Callable[[Report, Mapping[str, Any]], RowMapping]
+    streams: tuple[Stream, ...]
+    availability: Availability
+    account_url: Callable[[str], str]
+    slice_days: int = 30
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name; ConfigurationError lists the others."""
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        known = ", ".join(s.name for s in self.streams)
+        raise ConfigurationError(f"{self.name} has no stream {name!r}; it has {known}")
+
+    def preset(self, name: str, level: Level) -> Report:
+        """The prebuilt report of that name; ConfigurationError lists the others."""
+        if name not in self.presets:
+            known = ", ".join(sorted(self.presets))
+            raise ConfigurationError(f"{self.name} has no report {name!r}; it has {known}")
+        return self.presets[name](level)
+
+    def newest(self) -> str:
+        """The newest version, the default of new connections."""
+        return self.versions[0].name

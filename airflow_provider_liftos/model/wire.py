@@ -1,0 +1,116 @@
+"""What goes over the wire, free of any HTTP library: requests, responses, and how answers are judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What an answer means for the caller."""
+
+    OK = "ok"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    REAUTHORIZE = "reauthorize"
+    SHRINK = "shrink"
+    FIELD_GONE = "field_gone"
+    NOT_READY = "not_ready"
+    REPORT_FAILED = "report_failed"
+    SKIP = "skip"
+    REJECTED = "rejected"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, before authorization.
+
+    ``path`` is relative to the versioned base URL. ``query`` and ``form`` values are texts.
+    ``account`` selects the account's limits and breaker. ``cost`` is what the platform counts.
+    ``repeatable`` is false for calls that create something: they are never sent twice blindly.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    account: str | None = None
+    cost: int = 1
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An answer; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorError:
+    """An error as the platform words it. ``wait`` is in seconds, ``field`` the one it names."""
+
+    code: int | None = None
+    subcode: int | None = None
+    message: str = ""
+    transient: bool = False
+    request_id: str | None = None
+    field: str | None = None
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Turns a vendor's error into a verdict. Empty parts match everything; first match wins."""
+
+    verdict: Verdict
+    why: str
+    code: frozenset[int] = frozenset()
+    subcode: frozenset[int] = frozenset()
+    status: frozenset[int] = frozenset()
+    text: str = ""
+    transient: bool | None = None
+
+    def matches(self, status: int, error: VendorError) -> bool:
+        """Whether this rule speaks about that answer."""
+        return (
+            (not self.code or error.code in self.code)
+            and (not self.subcode or error.subcode in self.subcode)
+            and (not self.status or status in self.status)
+            and (not self.text or re.search(self.text, error.message, re.IGNORECASE) is not None)
+            and (self.transient is None or self.transient == error.transient)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A verdict with the words to report it."""
+
+    verdict: Verdict
+    why: str = ""
+    error: VendorError = field(default_factory=VendorError)
+
+
+def judge(rules: tuple[Rule, ...], status: int, error: VendorError) -> Judgement:
+    """The first rule that matches; without one, 5xx and transient errors retry and the rest is refused."""
+    for rule in rules:
+        if rule.matches(status, error):
+            return Judgement(verdict=rule.verdict, why=rule.why, error=error)
+    if status >= 500 or error.transient:
+        return Judgement(verdict=Verdict.RETRY, why="the platform is unwell", error=error)
+    return Judgement(verdict=Verdict.REJECTED, why="the platform refused the request", error=error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a response says about a limit: how much is used, and how long to wait (seconds)."""
+
+    key: str
+    used: float
+    wait: float = 0.0
