@@ -1,0 +1,1 @@
+"""Asking politely: limits, the circuit breaker and pauses between attempts."""

@@ -1,0 +1,1 @@
+"""The store that processes share: clock, tables, leases, ledgers."""

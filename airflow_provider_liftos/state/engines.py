@@ -1,0 +1,154 @@
+"""From a URL to a database engine: SQLite on one host, Postgres on many, no third kind."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
+
+SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
+POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
+BUSY_SECONDS = 30.0
+_SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
+_HINT = (
+    "Set [liftos] state_url to sqlite:////folder/state.db or postgresql://user@host/database, "
+    "or name a connection in [liftos] state_conn_id."
+)
+
+
+def parse(url: str) -> URL:
+    """Read a state URL.
+
+    Raises:
+        ConfigurationError: neither SQLite in a file nor Postgres.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The cause quotes the URL, which may hold a password.
+        raise ConfigurationError("The state store's URL cannot be read.", hint=_HINT) from None
+    if parsed.drivername in POSTGRES:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in SQLITE:
+        raise ConfigurationError(
+            f"The state store cannot live in {parsed.drivername!r}: only in SQLite or Postgres.",
+            hint=_HINT,
+        )
+    if parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "The state store's SQLite URL names no file, so processes could not share it.",
+            hint=_HINT,
+        )
+    return parsed.set(drivername="sqlite", database=str(Path(parsed.database).expanduser()))
+
+
+def describe(url: str) -> str:
+    """The URL without its secrets, for messages and logs."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return "(unreadable URL)"
+    hidden = {name: "***" for name in parsed.query if name in _SECRET_PARAMETERS}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def build(url: URL) -> Engine:
+    """An engine for this process; nothing is connected yet, but SQLite's folder is made.
+
+    Raises:
+        ConfigurationError: the folder cannot be made, or the Postgres driver is not installed.
+        StagingError: the disk is full.
+    """
+    if url.drivername == "sqlite":
+        return _sqlite(url)
+    try:
+        # Few idle connections per process: a cluster has many processes.
+        return _engine(url, pool_size=1, max_overflow=15, pool_pre_ping=True, pool_recycle=1800)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "The Postgres driver is not installed.",
+            hint="Install airflow-provider-liftos[postgres].",
+        ) from error
+
+
+def _engine(url: URL, **options: Any) -> Engine:
+    # Parameters stay out of error texts: payloads and tokens pass through here.
+    return create_engine(url, hide_parameters=True, **options)
+
+
+def _sqlite(url: URL) -> Engine:
+    _make_folder(Path(str(url.database)).parent)
+    engine = _engine(
+        url,
+        pool_size=4,
+        max_overflow=60,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _tune(connection: Any, _record: object) -> None:
+        # BEGIN is ours: the driver's own would be deferred, and an upgrade from reading to
+        # writing fails at once instead of waiting.
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("liftos_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StagingError(
+                f"No space left to create the state store's folder {folder}.",
+                hint="Free some space; nothing was lost.",
+            ) from error
+        raise ConfigurationError(
+            f"The state store's folder {folder} cannot be created: {error.strerror}.",
+            hint="Let Airflow's user write there, or set [liftos] state_url to another place.",
+        ) from error
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Switch a SQLite file to WAL; the file remembers it.
+
+    Raises:
+        ConfigurationError: the file system cannot do it, which is typical of network shares.
+    """
+    raw = engine.raw_connection()
+    try:
+        mode = _journal_mode(raw.cursor())
+    finally:
+        raw.close()
+    if mode != "wal":
+        raise ConfigurationError(
+            f"The state store's file system does not support SQLite's WAL mode (it says {mode!r}).",
+            hint="Put the file on a local disk, or use Postgres.",
+        )
+
+
+def _journal_mode(cursor: Any) -> str:
+    """Ask for WAL until nobody else is switching: SQLite does not wait here by itself."""
+    import sqlite3
+
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return str(cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

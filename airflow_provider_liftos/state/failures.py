@@ -1,0 +1,72 @@
+"""What a database's refusal means for the reader."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
+
+from airflow_provider_liftos.model.errors import (
+    ConfigurationError,
+    LiftosError,
+    StagingError,
+    Unavailable,
+)
+
+_FULL = ("disk is full", "no space left", "disk i/o error")
+_FORBIDDEN = (
+    "unable to open database file",
+    "readonly database",
+    "file is not a database",
+    "permission denied",
+    "authentication failed",
+    "no password supplied",
+    "already exists",
+)
+# SQLite has one class of error for wrong statements and for everything else.
+_WRONG_STATEMENT = ("no such", "syntax error", "has no column")
+_TEMPORARY = (OperationalError, InterfaceError, sqlite3.OperationalError)
+_UNKNOWN_PLACE = ("does not exist",)  # of a Postgres database or role, while connecting
+
+# Setting up a SQLite connection happens below SQLAlchemy's own translation.
+DATABASE_ERRORS = (DBAPIError, sqlite3.Error)
+
+
+def meaning(error: DBAPIError | sqlite3.Error, where: str) -> LiftosError | None:
+    """Our error for a database's; None when it is the statement that is wrong.
+
+    Only the driver's first line is quoted: it names hosts and users, never passwords or values.
+    """
+    if isinstance(error, IntegrityError | DataError):
+        return None  # Postgres quotes values in these, which may say anything
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    said = str(cause).strip()
+    line = said.splitlines()[0] if said else type(cause).__name__
+    lowered = line.lower()
+    if _any(_FULL, lowered):
+        return StagingError(
+            f"The state store {where} cannot write: {line}.",
+            hint="Free some space; the unfinished step was rolled back and can be run again.",
+        )
+    connecting = isinstance(error, DBAPIError) and error.statement is None
+    if _any(_FORBIDDEN, lowered) or (connecting and _any(_UNKNOWN_PLACE, lowered)):
+        return ConfigurationError(
+            f"The state store {where} cannot be used: {line}.",
+            hint="Give Airflow's user a file, or a Postgres schema, of its own that it may write.",
+        )
+    if isinstance(error, _TEMPORARY) and not _any(_WRONG_STATEMENT, lowered):
+        return Unavailable(
+            f"The state store {where} did not answer: {line}.",
+            hint="The unfinished step was rolled back and can be run again.",
+        )
+    return None
+
+
+def _any(words: tuple[str, ...], text: str) -> bool:
+    return any(word in text for word in words)

@@ -1,0 +1,81 @@
+"""How a store gets from any older version to this one.
+
+Steps run in order, all pending ones in one transaction, one process at a time. A step that was
+released is never changed. Because a fresh store passes through all steps too, starting from
+today's tables, a step adds only what is not there: ``tables.x.create(connection,
+checkfirst=True)`` or ``add_column(connection, tables.x.c.y)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Column, Engine, func, insert, inspect, select, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
+
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.state import tables
+
+Step = Callable[[Connection], None]
+
+# Any constant, as long as nobody else in the same Postgres database uses it.
+_ADVISORY_LOCK = 0x6C6966746F73
+
+
+def create_tables(connection: Connection) -> None:
+    """Version 1. Fails when a table of that name is there already: it is somebody else's."""
+    tables.metadata.create_all(connection, checkfirst=False)
+
+
+STEPS: tuple[Step, ...] = (create_tables,)
+
+
+def add_column(connection: Connection, column: Column[object]) -> None:
+    """Add a column unless the table has it."""
+    table = column.table.name
+    if column.name in {found["name"] for found in inspect(connection).get_columns(table)}:
+        return
+    shape = CreateColumn(column).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {shape}"))
+
+
+def migrate(engine: Engine, *, now: float, steps: tuple[Step, ...] | None = None) -> None:
+    """Bring the store to the newest version; costs one look when it is there already.
+
+    Raises:
+        ConfigurationError: the store was written by a newer release.
+    """
+    steps = STEPS if steps is None else steps
+    with engine.connect() as connection:
+        if _version(connection) == len(steps):
+            return
+    with engine.connect() as connection:
+        writing = connection.execution_options(liftos_write=True)
+        with writing.begin():
+            _lock(writing)
+            _apply(writing, steps, now)
+
+
+def _lock(connection: Connection) -> None:
+    """Keep other processes out until the transaction ends (SQLite's has done so already)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+
+
+def _apply(connection: Connection, steps: tuple[Step, ...], now: float) -> None:
+    version = _version(connection)
+    if version > len(steps):
+        raise ConfigurationError(
+            f"The state store has version {version}; this release knows {len(steps)}.",
+            hint="Upgrade airflow-provider-liftos here; the store was not changed.",
+        )
+    for number, step in enumerate(steps[version:], start=version + 1):
+        step(connection)
+        connection.execute(insert(tables.schema_version).values(version=number, applied_at=now))
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table(tables.schema_version.name):
+        return 0
+    return connection.scalar(select(func.max(tables.schema_version.c.version))) or 0

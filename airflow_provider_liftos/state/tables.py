@@ -1,0 +1,224 @@
+"""The tables of the state store.
+
+Every table starts with ``org_id``: organizations never see or throttle one another. Moments are
+epoch seconds, report days are ISO dates (``2026-11-20``), JSON travels as text, money and metrics
+as decimal text, so that SQLite and Postgres hold the same values.
+
+A change here goes with a step in ``migrations.py``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _text(name: str, *, required: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=not required)
+
+
+def _moment(name: str, *, required: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=not required)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _total(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _seconds(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, server_default="0")
+
+
+limiter = Table(
+    "limiter",
+    metadata,
+    _key("org_id"),
+    _key("key"),
+    _seconds("tat"),  # theoretical arrival time of the next request (GCRA)
+    _seconds("paused_until"),  # the platform's own word: nothing before this moment
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _key("org_id"),
+    _key("name"),
+    _text("holder", required=True),
+    _moment("expires_at", required=True),
+    _count("token"),  # fencing: grows with every acquisition, never reused
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    _key("org_id"),
+    _key("key"),
+    _count("failures"),
+    _seconds("opened_until"),  # 0 while closed
+    _count("probes"),  # taken since the circuit became half-open
+    _moment("updated_at", required=True),
+)
+
+slices = Table(
+    "slices",
+    metadata,
+    _key("org_id"),
+    _key("scope"),  # dag run and task
+    _key("fingerprint"),
+    _text("parent"),  # fingerprint of the slice this one was split from
+    _count("position"),
+    _text("platform", required=True),
+    _text("account_id", required=True),
+    _text("kind", required=True),  # report, stream
+    _text("spec", required=True),  # JSON
+    _text("since"),
+    _text("until"),
+    # planned, intent, submitted, ready, failed, fetched, split, consumed
+    _text("state", required=True),
+    _text("report_id"),
+    _count("attempts"),
+    _count("wasted"),  # remote reports that were asked for and never read
+    _moment("as_of"),
+    _moment("deadline"),
+    _text("manifest"),  # JSON
+    _text("error"),  # JSON
+    _text("dropped"),  # JSON: fields the platform no longer knows
+    _moment("updated_at", required=True),
+)
+
+run_ledger = Table(
+    "run_ledger",
+    metadata,
+    _key("org_id"),
+    _key("id"),
+    _text("dag_id", required=True),
+    _text("run_id", required=True),
+    _text("task_id", required=True),
+    Column("map_index", Integer, nullable=False, server_default="-1"),
+    Column("try_number", Integer, nullable=False, server_default="1"),
+    _text("platform"),
+    _text("phase", required=True),
+    _text("status", required=True),  # running, success, failed, interrupted, or the phase's own
+    _moment("started_at", required=True),
+    _moment("finished_at"),
+    _total("rows"),
+    _total("bytes"),
+    _count("requests"),
+    _count("retries"),
+    _seconds("throttled_seconds"),
+    _count("reports_submitted"),
+    _count("reports_wasted"),
+    _text("api_version"),
+    _text("window_since"),
+    _text("window_until"),
+    _text("warnings"),  # JSON list
+    _text("error"),
+    _text("detail"),  # JSON object
+    Index("run_ledger_started", "org_id", "started_at"),
+    Index("run_ledger_run", "org_id", "run_id"),
+)
+
+quality_results = Table(
+    "quality_results",
+    metadata,
+    _key("org_id"),
+    _key("id"),
+    _text("dag_id"),
+    _text("run_id"),
+    _text("platform", required=True),
+    _text("account_id"),
+    _text("report"),
+    _text("level"),
+    _text("rule", required=True),
+    _text("dimension"),
+    _text("severity", required=True),
+    _text("status", required=True),  # passed, failed, not_evaluated, not_applicable
+    _text("observed"),
+    _text("expected"),
+    Column("failing_share", Double),  # 0 to 1
+    _text("sample"),  # JSON
+    _text("advice"),
+    _moment("created_at", required=True),
+    Index("quality_results_created", "org_id", "created_at"),
+    Index("quality_results_run", "org_id", "run_id"),
+)
+
+quality_scores = Table(
+    "quality_scores",
+    metadata,
+    _key("org_id"),
+    _key("id"),
+    _text("dag_id"),
+    _text("run_id"),
+    _text("platform"),
+    _text("account_id"),
+    Column("score", Double),  # 0 to 100; null when nothing could be evaluated
+    _text("level"),
+    _moment("created_at", required=True),
+    Index("quality_scores_created", "org_id", "created_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _key("org_id"),
+    _key("id"),
+    _text("platform", required=True),
+    _text("account_id"),
+    _text("kind", required=True),
+    _text("reason", required=True),
+    _text("payload"),
+    _count("attempts"),
+    _text("state", required=True),
+    _moment("created_at", required=True),
+    _moment("updated_at", required=True),
+    Index("dead_letters_state", "org_id", "state", "created_at"),
+)
+
+restatements = Table(
+    "restatements",
+    metadata,
+    _text("org_id", required=True),
+    _text("platform", required=True),
+    _text("account_id", required=True),
+    _text("report", required=True),
+    _text("level", required=True),
+    _text("date", required=True),
+    _text("metric", required=True),
+    _text("old_value"),
+    _text("new_value"),
+    _text("load_id", required=True),
+    _moment("created_at", required=True),
+    Index("restatements_day", "org_id", "platform", "account_id", "date"),
+    Index("restatements_created", "org_id", "created_at"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _key("org_id"),
+    _key("id"),
+    _text("actor", required=True),
+    _text("action", required=True),
+    _text("subject"),
+    _text("detail"),  # JSON
+    _moment("created_at", required=True),
+    Index("audit_log_created", "org_id", "created_at"),
+)
+
+# The only table without an organization: it is about the store itself.
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _moment("applied_at", required=True),
+)
