@@ -47,7 +47,7 @@ class Place:
 
     def __post_init__(self) -> None:
         """Raise ``ConfigurationError`` for a limit that lets nothing pass."""
-        if self.calls <= 0 or self.per <= 0 or self.cost < 0 or (self.burst or 1.0) < 1:
+        if self.calls <= 0 or self.per <= 0 or self.cost < 0 or self._at_once < 1:
             raise ConfigurationError(
                 f"The limit {self.key!r} of {self.calls} calls per {self.per} s (burst "
                 f"{self.burst}, cost {self.cost}) makes no sense.",
@@ -75,7 +75,23 @@ class Place:
     @property
     def tolerance(self) -> float:
         """How far ahead of the even rhythm a request may be, in seconds."""
-        return (self.burst or 1.0) * self.interval
+        return self._at_once * self.interval
+
+    @property
+    def _at_once(self) -> float:
+        return 1.0 if self.burst is None else self.burst
+
+    def earliest(self, now: float, tat: float, paused_until: float) -> float:
+        """The first moment this limit alone allows, given what is stored for its key."""
+        return max(now, paused_until, max(now, tat) + self.increment - self.tolerance)
+
+    def tat_after(self, send_at: float, tat: float) -> float:
+        """The key's theoretical arrival time once a request was given ``send_at``.
+
+        One that costs more than a burst has been saved for since before it is sent.
+        """
+        saving_since = send_at - max(0.0, self.increment - self.tolerance)
+        return max(tat, saving_since) + self.increment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +125,17 @@ class Limiter:
         with self._store.write() as connection:
             found = self._locked(connection, [place.key for place in ordered])
             now = self._store.clock.now()  # only here: getting the lock may have taken a while
-            send_at = max(now, *(_earliest(place, *found[place.key]) for place in ordered))
+            send_at, slowest = max(
+                (place.earliest(now, *found[place.key]), place.key) for place in ordered
+            )
             if max_wait is not None and send_at - now > max_wait:
                 raise Throttled(
-                    f"The limit {_slowest(ordered, found)} is used up for {send_at - now:.0f} s.",
+                    f"The limit {slowest} is used up for {send_at - now:.0f} s.",
                     retry_at=send_at,
                     hint="It goes on by itself.",
                 )
             for place in ordered:
-                tat = max(found[place.key][0], send_at) + place.increment
+                tat = place.tat_after(send_at, found[place.key][0])
                 connection.execute(update(limiter).where(self._is(place.key)).values(tat=tat))
         return send_at - now
 
@@ -167,14 +185,6 @@ class Limiter:
 
     def _is(self, key: str) -> ColumnElement[bool]:
         return and_(limiter.c.org_id == self._org_id, limiter.c.key == key)
-
-
-def _earliest(place: Place, tat: float, paused_until: float) -> float:
-    return max(paused_until, tat + place.increment - place.tolerance)
-
-
-def _slowest(places: Sequence[Place], found: dict[str, tuple[float, float]]) -> str:
-    return max(places, key=lambda place: _earliest(place, *found[place.key])).key
 
 
 def _refuse_doubles(ordered: Sequence[Place]) -> None:
