@@ -151,15 +151,21 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowMapping:
-    """How rows of one report become rows of ``performance``.
+    """How raw rows of one report become rows of ``performance``.
 
-    ``raw`` gives each raw column its DuckDB type; ``select`` one SQL expression per unified column;
-    ``windows`` the attribution windows, each of which becomes a row.
+    ``raw`` gives each raw column its DuckDB type, ``select`` an SQL expression per unified column,
+    ``windows`` more of them per attribution window, each of which becomes a row. ``unnest`` names
+    list columns whose items become rows of their own, known to the SQL as ``list_name`` and
+    ``item``. ``required`` names raw columns without which a row cannot be kept; the first of them
+    is its day. ``measures`` are the raw columns that are not dimensions.
     """
 
     raw: Mapping[str, str]
     select: Mapping[str, str]
-    windows: tuple[str, ...]
+    windows: Mapping[str, Mapping[str, str]]
+    unnest: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +201,7 @@ class Platform:
     presets: Mapping[str, Callable[[Level], Report]]
     check: Callable[[Report, Window | None], Report]
     mapping: Callable[[Report, Mapping[str, Any]], RowMapping]
+    minor_units: Callable[[str], int]
     streams: tuple[Stream, ...]
     availability: Availability
     account_url: Callable[[str], str]

@@ -1,0 +1,152 @@
+"""Checkpoints: what a task has asked for, what came of it, and what is safely on disk.
+
+A row per slice and task of a dag run. Before each submission an intent is written: a kill between
+asking and hearing the answer wastes at most that one remote report, and the count shows it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import and_, delete, select, update
+
+from airflow_provider_liftos.engine.manifest import File
+from airflow_provider_liftos.model.report import Slice
+from airflow_provider_liftos.state.store import StateStore, insert_into
+from airflow_provider_liftos.state.tables import slices as table
+
+PLANNED, INTENT, SUBMITTED, READY = "planned", "intent", "submitted", "ready"
+FAILED, FETCHED, SPLIT, GIVEN_UP = "failed", "fetched", "split", "given_up"
+OPEN = frozenset({PLANNED, INTENT, SUBMITTED, READY, FAILED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkpoint:
+    """One slice of one task. ``error`` holds code, subcode and message of the last failure."""
+
+    slice: Slice
+    fingerprint: str
+    parent: str | None = None
+    position: int = 0
+    state: str = PLANNED
+    report_id: str | None = None
+    attempts: int = 0
+    wasted: int = 0
+    as_of: float | None = None
+    deadline: float | None = None
+    files: tuple[File, ...] = ()
+    error: dict[str, Any] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    split_by: str = ""
+
+
+class Checkpoints:
+    """The checkpoints of one scope: a task of a dag run."""
+
+    def __init__(self, store: StateStore, org_id: str, scope: str) -> None:
+        self._store = store
+        self._org_id = org_id
+        self.scope = scope
+        self.clock = store.clock
+
+    def load(self) -> dict[str, Checkpoint]:
+        """Everything known of this scope, in planned order."""
+        query = (
+            select(table)
+            .where(table.c.org_id == self._org_id, table.c.scope == self.scope)
+            .order_by(table.c.position, table.c.fingerprint)
+        )
+        with self._store.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return {row["fingerprint"]: _checkpoint(dict(row)) for row in rows}
+
+    def add(self, cuts: Sequence[Slice], parent: Checkpoint | None = None) -> list[Checkpoint]:
+        """Plan slices; those already known are left as they are."""
+        start = parent.position if parent else 0
+        found = [
+            Checkpoint(
+                slice=cut,
+                fingerprint=cut.fingerprint(),
+                parent=parent.fingerprint if parent else None,
+                position=start + (0 if parent else offset),
+                dropped=parent.dropped if parent else (),
+            )
+            for offset, cut in enumerate(cuts)
+        ]
+        if found:
+            with self._store.write() as connection:
+                insert = insert_into(connection, table).on_conflict_do_nothing()
+                connection.execute(insert, [self._values(point) for point in found])
+        return found
+
+    def save(self, *points: Checkpoint) -> None:
+        """Write these checkpoints as they are now."""
+        with self._store.write() as connection:
+            for point in points:
+                values = self._values(point)
+                key = and_(
+                    table.c.org_id == self._org_id,
+                    table.c.scope == self.scope,
+                    table.c.fingerprint == point.fingerprint,
+                )
+                connection.execute(update(table).where(key).values(**values))
+
+    def replace(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> list[Checkpoint]:
+        """Put parts in the place of a slice."""
+        point.state, point.split_by = SPLIT, by
+        children = self.add(parts, parent=point)
+        self.save(point)
+        return children
+
+    def consume(self) -> int:
+        """Forget the scope: the task has succeeded, whoever clears it wants everything afresh."""
+        with self._store.write() as connection:
+            gone = connection.execute(
+                delete(table).where(table.c.org_id == self._org_id, table.c.scope == self.scope)
+            )
+        return int(gone.rowcount)
+
+    def _values(self, point: Checkpoint) -> dict[str, Any]:
+        cut = point.slice
+        return {
+            "org_id": self._org_id,
+            "scope": self.scope,
+            "fingerprint": point.fingerprint,
+            "parent": point.parent,
+            "position": point.position,
+            "platform": cut.platform,
+            "account_id": cut.account_id,
+            "kind": "report" if cut.report else "stream",
+            "spec": json.dumps(cut.to_json()),
+            "since": str(cut.window.since),
+            "until": str(cut.window.until),
+            "state": point.state,
+            "report_id": point.report_id,
+            "attempts": point.attempts,
+            "wasted": point.wasted,
+            "as_of": point.as_of,
+            "deadline": point.deadline,
+            "manifest": json.dumps(
+                {"files": [asdict(f) for f in point.files], "split_by": point.split_by}
+            ),
+            "error": json.dumps(point.error),
+            "dropped": json.dumps(point.dropped),
+            "updated_at": self._store.clock.now(),
+        }
+
+
+def _checkpoint(row: dict[str, Any]) -> Checkpoint:
+    manifest = json.loads(row["manifest"] or "{}")
+    same = ("fingerprint", "parent", "position", "state", "report_id", "attempts", "wasted",
+            "as_of", "deadline")  # fmt: skip
+    return Checkpoint(
+        slice=Slice.from_json(json.loads(row["spec"])),
+        files=tuple(File(**f) for f in manifest.get("files", ())),
+        split_by=manifest.get("split_by", ""),
+        error=json.loads(row["error"] or "{}"),
+        dropped=tuple(json.loads(row["dropped"] or "[]")),
+        **{name: row[name] for name in same},
+    )

@@ -1,0 +1,222 @@
+"""Raw files into Parquet in the unified schema, slice by slice, in bounded memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging, unreadable
+from airflow_provider_liftos.model.errors import StagingError
+from airflow_provider_liftos.model.platform import Platform
+from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.transforms import unify
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger(__name__)
+
+Reject = Callable[[SliceResult, Sequence[tuple[str, str]]], None]
+"""Takes (reason, raw line) of rows that cannot be kept."""
+
+_KEY = "date, campaign_id, ad_group_id, ad_id, breakdown_key, attribution_window"
+_MOST_REJECTED = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class Normalizer:
+    """Turns the slices of a manifest into unified Parquet files.
+
+    ``options`` are facts for the platform's mapping, such as ``conversion_actions``.
+    """
+
+    platform: Platform
+    staging: Staging
+    reject: Reject
+    options: Mapping[str, Any]
+    memory_limit: str = "256MB"
+    threads: int = 2
+
+    def normalize(self, manifest: Manifest) -> Manifest:
+        """The manifest with staged files; slices that failed pass through as they are."""
+        connection = self._connect()
+        try:
+            done = [self._slice(connection, manifest, cut) for cut in manifest.slices]
+        finally:
+            connection.close()
+        return manifest.with_slices(done)
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        connection = duckdb.connect()
+        connection.execute(
+            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
+            f"SET threads={self.threads}; SET preserve_insertion_order=false;"
+            f"SET memory_limit={literal(self.memory_limit)}; SET TimeZone='UTC'"
+        )
+        if not self.staging.is_local:
+            connection.register_filesystem(self.staging.fs)
+        return connection
+
+    def _slice(
+        self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
+    ) -> SliceResult:
+        if cut.status == "failed":
+            return cut
+        self.staging.verify(cut.raw)
+        if cut.slice.stream:
+            return self._stream(connection, manifest, cut)
+        return self._report(connection, manifest, cut)
+
+    def _report(
+        self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
+    ) -> SliceResult:
+        report = cut.slice.report
+        if report is None:
+            raise StagingError(f"slice {cut.slice.label} is not of a report")
+        mapping = self.platform.mapping(report, self.options)
+        facts = self._facts(manifest, cut)
+        # Parts are read one by one to bound memory, unless their fields belong together.
+        groups = [cut.raw] if cut.merge else [(file,) for file in cut.raw]
+        staged = []
+        for group in filter(None, groups):
+            paths = [file.path for file in group]
+            query = unify.report_sql(mapping, report, facts, paths, merge=cut.merge)
+            staged.append(self._copy(connection, query, cut, manifest.load_id))
+        rejected = self._rejected(connection, cut, mapping, staged)
+        staged, duplicates = self._distinct(connection, staged, cut, manifest.load_id)
+        bad = self._scalar(connection, "sum(unreadable)", staged)
+        return replace(
+            cut,
+            staged=tuple(f for f in staged if f.rows),
+            rejected=rejected,
+            duplicates=duplicates,
+            unreadable=bad,
+            warnings=(*cut.warnings, *_words(rejected, duplicates, bad)),
+        )
+
+    def _stream(
+        self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
+    ) -> SliceResult:
+        stream = self.platform.stream(str(cut.slice.stream))
+        if not cut.raw:
+            return cut
+        facts = self._facts(manifest, cut)
+        query = unify.stream_sql(stream, facts, [file.path for file in cut.raw])
+        # The same entity on two pages (lists move while they are read) is one entity.
+        staged = self._copy(connection, f"SELECT DISTINCT * FROM ({query})", cut, manifest.load_id)
+        return replace(cut, staged=(staged,))
+
+    def _facts(self, manifest: Manifest, cut: SliceResult) -> unify.Facts:
+        account = cut.account
+        return unify.Facts(
+            org_id=manifest.org_id,
+            platform=manifest.platform,
+            account_id=account.account_id,
+            account_name=account.name.replace("\x00", ""),
+            currency=account.currency,
+            timezone=account.timezone or "UTC",
+            as_of=cut.as_of,
+            load_id=manifest.load_id,
+            is_mock=manifest.is_mock,
+            restatement_days=self.platform.availability.restatement_days,
+            minor_units=self.platform.minor_units(account.currency),
+        )
+
+    def _copy(
+        self, connection: duckdb.DuckDBPyConnection, query: str, cut: SliceResult, load_id: str
+    ) -> File:
+        folder = self.staging.folder(
+            "staged", cut.slice.platform, cut.slice.account_id, cut.slice.name, load_id
+        )
+        path = self.staging.unique(folder, ".parquet")
+        self.staging.fs.makedirs(folder, exist_ok=True)
+        rows = self._run(
+            connection,
+            f"COPY ({query}) TO {literal(path)}"
+            " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880)",
+            cut,
+        )
+        return self.staging.describe(path, int(rows[0][0]))
+
+    def _run(
+        self, connection: duckdb.DuckDBPyConnection, query: str, cut: SliceResult
+    ) -> list[tuple[Any, ...]]:
+        import duckdb
+
+        try:
+            return connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise StagingError(
+                f"raw rows of {cut.slice.label} cannot be normalized: {str(error)[:300]}",
+                platform=cut.slice.platform,
+                account=cut.slice.account_id,
+                hint="Nothing was published; clear the extract task to fetch them again.",
+            ) from None
+
+    def _rejected(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        cut: SliceResult,
+        mapping: Any,
+        staged: Sequence[File],
+    ) -> int:
+        """Count rows that could not be kept and hand them to ``reject``."""
+        expected = sum(f.rows for f in cut.raw) * len(mapping.windows)
+        countable = not mapping.unnest and not cut.merge
+        if not cut.raw or (countable and sum(f.rows for f in staged) == expected):
+            return 0
+        query = unify.rejected_sql(mapping, [file.path for file in cut.raw])
+        total = int(self._run(connection, f"SELECT count(*) FROM ({query})", cut)[0][0])
+        if total:
+            rows = self._run(connection, f"{query} LIMIT {_MOST_REJECTED}", cut)
+            self.reject(cut, [(f"no readable {reason}", line) for reason, line in rows])
+        return total
+
+    def _distinct(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        staged: list[File],
+        cut: SliceResult,
+        load_id: str,
+    ) -> tuple[list[File], int]:
+        """Take out rows that came twice with equal content; unequal ones are left to the audit."""
+        rows = sum(file.rows for file in staged)
+        unique = self._scalar(connection, f"count(DISTINCT hash({_KEY}))", staged)
+        if rows == unique:
+            return staged, 0
+        query = f"SELECT DISTINCT * FROM {_parquet(staged)}"
+        merged = self._copy(connection, query, cut, load_id)
+        return [merged], rows - merged.rows
+
+    def _scalar(
+        self, connection: duckdb.DuckDBPyConnection, expression: str, staged: Sequence[File]
+    ) -> int:
+        files = [file for file in staged if file.rows]
+        if not files:
+            return 0
+        found = connection.execute(f"SELECT {expression} FROM {_parquet(files)}").fetchone()
+        return int(found[0] or 0) if found else 0
+
+
+def _parquet(files: Sequence[File]) -> str:
+    paths = ", ".join(literal(file.path) for file in files)
+    if not paths:
+        raise unreadable("(none)", "there is no staged file")
+    return f"read_parquet([{paths}])"
+
+
+def _words(rejected: int, duplicates: int, bad: int) -> list[str]:
+    return [
+        text
+        for count, text in (
+            (rejected, f"{rejected} rows lack their day or an id; they are dead letters"),
+            (duplicates, f"{duplicates} rows came twice with equal content; one copy was kept"),
+            (bad, f"{bad} values are not what their column holds; they are null"),
+        )
+        if count
+    ]

@@ -1,0 +1,110 @@
+"""Asking how reports are coming along, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_liftos.engine.checkpoint import FAILED, READY, SUBMITTED, Checkpoint, Checkpoints
+from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.platform import ReportState, ReportStatus
+from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
+from airflow_provider_liftos.transport.session import Session
+
+STUCK = "stuck"
+EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How many reports of a scope are in which state."""
+
+    running: int = 0
+    ready: int = 0
+    failed: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether no report is running any more."""
+        return self.running == 0
+
+
+def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progress]:
+    """Ask once about every submitted report of the scope and note what changed."""
+    points = yield Do(checkpoints.load)
+    waiting = [p for p in points.values() if p.state == SUBMITTED]
+    reports = session.platform.reports
+    for batch in _batches(waiting, reports.poll_batch):
+        ids = [str(point.report_id) for point in batch]
+        statuses: Sequence[ReportStatus] = yield from session.call(
+            reports.poll(ids), lambda body, ids=ids: reports.statuses(body, ids)  # type: ignore[misc]
+        )
+        by_id = {status.report_id: status for status in statuses}
+        changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now)]
+        if changed:
+            yield Do(lambda changed=changed: checkpoints.save(*changed))  # type: ignore[misc]
+    return count(points.values())
+
+
+def count(points: Iterable[Checkpoint]) -> Progress:
+    """Progress of these checkpoints."""
+    states = [point.state for point in points]
+    return Progress(
+        running=states.count(SUBMITTED), ready=states.count(READY), failed=states.count(FAILED)
+    )
+
+
+def watch(
+    session: Session, checkpoints: Checkpoints, *, first: float, longest: float
+) -> Flow[Progress]:
+    """Poll until no report is running, ``first`` seconds apart and then more slowly."""
+    pause = first
+    clock = checkpoints.clock
+    while True:
+        progress = yield from poll(session, checkpoints, clock.now())
+        if progress.done:
+            return progress
+        yield Sleep(pause)
+        pause = min(pause * 1.5, longest)
+
+
+def _note(point: Checkpoint, status: ReportStatus | None, now: float) -> bool:
+    """Whether the status changed the checkpoint."""
+    state = status.state if status else ReportState.RUNNING
+    if state is ReportState.READY:
+        point.state = READY
+    elif state in {ReportState.FAILED, ReportState.EXPIRED}:
+        said = status.error if status else None
+        point.state = FAILED
+        point.error = {
+            "kind": EXPIRED if state is ReportState.EXPIRED else "failed",
+            "code": said.code if said else None,
+            "subcode": said.subcode if said else None,
+            "message": said.message if said else "",
+        }
+    elif point.deadline is not None and now > point.deadline:
+        point.state = FAILED
+        point.error = {"kind": STUCK, "message": "the platform did not finish it in time"}
+    else:
+        return False
+    return True
+
+
+def _batches(points: Sequence[Checkpoint], size: int) -> Iterable[Sequence[Checkpoint]]:
+    for start in range(0, len(points), size):
+        yield points[start : start + size]
+
+
+def cancel(session: Session, checkpoints: Checkpoints) -> Flow[int]:
+    """Give up every running report: on the platform where it can be, in any case here."""
+    points = yield Do(checkpoints.load)
+    running = [p for p in points.values() if p.state == SUBMITTED]
+    ask = session.platform.reports.cancel
+    for point in running:
+        if ask is not None:
+            try:
+                yield from session.call(ask(str(point.report_id)), lambda _body: None)
+            except LiftosError:
+                continue
+    yield Do(checkpoints.consume)
+    return len(running)

@@ -1,0 +1,102 @@
+"""What to ask instead when a report keeps failing: fewer days, then fewer ids, then fewer fields.
+
+Everything a slice covered is covered by its parts, also ids that nobody listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Parts that replace a slice. ``by`` says how: days, ids or fields.
+
+    A split by fields gives rows in several files that belong together: they are merged.
+    """
+
+    by: str
+    parts: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindIds:
+    """Ask for the ids of the slice first, then split by them."""
+
+    search: Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropField:
+    """One field alone keeps failing: go on without it, and say so."""
+
+    field: str
+
+
+def shrink(cut: Slice) -> Split | FindIds | DropField | None:
+    """The next smaller way to ask, or None when there is nothing smaller."""
+    report = cut.report
+    if report is None or cut.find_ids:
+        return None
+    if cut.window.days > report.time_increment:
+        return Split(by="days", parts=_by_days(cut, report))
+    if cut.ids is None and report.level is not Level.ACCOUNT and _splittable(report):
+        return FindIds(search=cut.narrowed(find_ids=True))
+    if cut.ids is not None and not cut.ids.everything_else and len(cut.ids.values) > 1:
+        return Split(by="ids", parts=_halve_ids(cut, cut.ids.values))
+    if len(report.metrics) > 1:
+        return Split(by="fields", parts=_by_fields(cut, report))
+    return DropField(field=report.metrics[0]) if report.metrics else None
+
+
+def _splittable(report: Report) -> bool:
+    return bool(report.metrics)
+
+
+def _by_days(cut: Slice, report: Report) -> tuple[Slice, ...]:
+    if report.time_increment == 1:
+        return tuple(cut.narrowed(window=half) for half in reversed(cut.window.halves()))
+    chunks = list(cut.window.chunks(report.time_increment))
+    return tuple(cut.narrowed(window=chunk) for chunk in chunks)
+
+
+def by_ids(cut: Slice, ids: Sequence[str]) -> Split | DropField | None:
+    """Split an unrestricted slice once its ids are known; the rest of the world is a part too."""
+    known = tuple(sorted(set(ids)))
+    if len(known) < 2:
+        return _fields_instead(cut)
+    rest = cut.narrowed(ids=Ids(values=known, everything_else=True))
+    return Split(by="ids", parts=(*_halve_ids(cut, known), rest))
+
+
+def _fields_instead(cut: Slice) -> Split | DropField | None:
+    report = cut.report
+    if report is None:
+        return None
+    if len(report.metrics) > 1:
+        return Split(by="fields", parts=_by_fields(cut, report))
+    return DropField(field=report.metrics[0]) if report.metrics else None
+
+
+def _halve_ids(cut: Slice, ids: Sequence[str]) -> tuple[Slice, ...]:
+    middle = len(ids) // 2
+    halves = (tuple(ids[:middle]), tuple(ids[middle:]))
+    return tuple(cut.narrowed(ids=Ids(values=half)) for half in halves)
+
+
+def _by_fields(cut: Slice, report: Report) -> tuple[Slice, ...]:
+    middle = len(report.metrics) // 2
+    halves = (report.metrics[:middle], report.metrics[middle:])
+    return tuple(cut.narrowed(report=replace(report, metrics=half)) for half in halves)
+
+
+def without(cut: Slice, field: str) -> Slice | None:
+    """The slice without a field the platform no longer knows; None when it asked for none such."""
+    report = cut.report
+    if report is None or field not in report.metrics:
+        return None
+    rest = tuple(metric for metric in report.metrics if metric != field)
+    return cut.narrowed(report=replace(report, metrics=rest))

@@ -1,0 +1,80 @@
+"""Meta (Facebook, Instagram): Marketing API.
+
+Facts without another source: Meta's Marketing API documentation as of v26.0. User tokens cannot be
+refreshed here (there is no refresh token); system-user tokens need not be.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from airflow_provider_liftos.model.platform import (
+    Availability,
+    ConnectionField,
+    Limit,
+    Platform,
+    Version,
+)
+from airflow_provider_liftos.model.wire import Request
+from airflow_provider_liftos.platforms.meta import entities, insights, mapping, money, wire
+
+PLATFORM = Platform(
+    name="meta",
+    title="Meta Ads",
+    conn_type="liftosmeta",
+    hook="airflow_provider_liftos.hooks.meta.MetaHook",
+    base_url="https://graph.facebook.com",
+    versions=(
+        Version(name="v26.0"),
+        Version(name="v25.0"),
+        Version(name="v24.0", sunset=date(2026, 10, 6)),
+        Version(name="v23.0", sunset=date(2026, 6, 9)),
+        Version(name="v22.0", sunset=date(2026, 2, 19)),
+        Version(name="v21.0", sunset=date(2025, 9, 9)),
+        Version(name="v20.0", sunset=date(2025, 5, 6)),
+    ),
+    conn_fields=(
+        ConnectionField(
+            name="access_token", label="Access token", secret=True,
+            description="System-user token (does not expire), or a long-lived user token."),
+        ConnectionField(name="app_id", label="App id", description="Id of your Meta app."),
+        ConnectionField(
+            name="app_secret", label="App secret", secret=True,
+            description="Signs every call (appsecret_proof). Empty: calls are not signed."),
+        ConnectionField(
+            name="account_ids", label="Ad accounts",
+            description="Ids, separated by commas, with or without act_. Empty: all the token sees."),
+        ConnectionField(
+            name="requests_per_hour", label="Requests per hour", kind="integer", default=200,
+            description="Our own cap; Meta's usage headers win when they are stricter."),
+        ConnectionField(
+            name="requests_per_minute", label="Requests per minute", kind="integer", default=4,
+            description="Our own cap on top of the hourly one."),
+        ConnectionField(
+            name="conversion_actions", label="Conversion actions",
+            description="Action types counted as conversions, e.g. omni_purchase,lead."
+            " Empty: purchases. Alternatives of one event are joined by |."),
+    ),
+    limits=(
+        Limit(name="hour", scope="app", calls=200, per=3600, option="requests_per_hour"),
+        Limit(name="minute", scope="app", calls=4, per=60, option="requests_per_minute"),
+    ),
+    rules=wire.ERRORS,
+    authorize=wire.authorize,
+    error=wire.error,
+    signals=wire.signals,
+    probe=lambda: Request(method="GET", path="me/adaccounts", query={"limit": "1", "fields": "id"}),
+    accounts=entities.accounts,
+    read_accounts=entities.read_accounts,
+    reports=insights.REPORTS,
+    presets=insights.PRESETS,
+    check=insights.check,
+    mapping=mapping.mapping,
+    minor_units=money.offset,
+    streams=entities.STREAMS,
+    availability=Availability(
+        history_days=1123, restatement_days=28,
+        note="37 months less a day for time zones; conversions settle within 28 days"),
+    account_url=lambda account: (
+        f"https://adsmanager.facebook.com/adsmanager/manage/campaigns?act={account}"),
+)  # fmt: skip

@@ -1,0 +1,212 @@
+"""Meta's Graph as it is on the wire: authorization, errors, usage headers, pages.
+
+Facts: Graph and Marketing API v26.0 documentation; error subcodes of the "Ads Insights" error page
+of 2026-05-21; header formats as connectors have recorded them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from airflow_provider_liftos.model.platform import Credentials, Page
+from airflow_provider_liftos.model.wire import (
+    Request,
+    Response,
+    Rule,
+    Signal,
+    Verdict,
+    VendorError,
+)
+
+ERRORS = (
+    Rule(verdict=Verdict.REPORT_FAILED, code=frozenset({-2}), why="Meta gave up on the report"),
+    Rule(verdict=Verdict.NOT_READY, code=frozenset({2601, 2637}), why="the result is not readable yet"),
+    Rule(verdict=Verdict.SHRINK, code=frozenset({2, 100}), subcode=frozenset({1504018, 1504038, 1487534}),
+         why="too much data for one call"),
+    Rule(verdict=Verdict.SHRINK, code=frozenset({-3}), why="too much data for one call"),
+    Rule(verdict=Verdict.REJECTED, code=frozenset({2}), subcode=frozenset({1504041, 1504042}),
+         why="breakdowns or metrics that do not go together"),
+    Rule(verdict=Verdict.REJECTED, code=frozenset({100}), subcode=frozenset({3191001}),
+         why="the request can never succeed"),
+    Rule(verdict=Verdict.THROTTLED, why="a call limit of the app or the ad account is reached",
+         code=frozenset({4, 17, 32, 341, 613, 80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008,
+                         80009, 80014})),
+    Rule(verdict=Verdict.SHRINK, code=frozenset({1, 100}), text="reduce the amount of data",
+         why="too much data for one call"),
+    Rule(verdict=Verdict.SHRINK, code=frozenset({1}), subcode=frozenset({99}),
+         why="too much data for one call"),
+    Rule(verdict=Verdict.REAUTHORIZE, code=frozenset({102, 190}), why="the access token is not valid"),
+    Rule(verdict=Verdict.REAUTHORIZE, code=frozenset({3, 10, *range(200, 300)}),
+         why="the token lacks a permission"),
+    Rule(verdict=Verdict.FATAL, code=frozenset({2635}), why="this API version is switched off"),
+    Rule(verdict=Verdict.FATAL, code=frozenset({368}), why="Meta blocks the app for its behaviour"),
+    Rule(verdict=Verdict.SKIP, code=frozenset({100}), subcode=frozenset({33}),
+         why="it does not exist, or the token has no access to it"),
+    Rule(verdict=Verdict.FIELD_GONE, code=frozenset({100}),
+         text=r"nonexisting field|not valid for fields param", why="Meta does not know a field"),
+    Rule(verdict=Verdict.REJECTED, code=frozenset({3018}), why="the window begins too long ago"),
+    Rule(verdict=Verdict.RETRY, code=frozenset({1, 2, 104, 960}), why="Meta is unwell"),
+    Rule(verdict=Verdict.REJECTED, code=frozenset({100}), why="Meta refuses a parameter"),
+)  # fmt: skip
+
+_FIELD = re.compile(r"nonexisting field \(([\w.]+)\)|\(#100\) ([\w.]+) is not valid for fields param")
+_LONG_PAUSE = {1996: 900.0}
+"""Subcodes that ask for more patience than the headers say: 1996 is Meta's abuse signal."""
+
+
+def authorize(request: Request, credentials: Credentials) -> Request:
+    """The token goes into the header: URLs land in logs. The proof has no other place than a parameter."""
+    token = credentials.secret("access_token")
+    headers = {**request.headers, "Authorization": f"Bearer {token}"}
+    secret = credentials.secrets.get("app_secret")
+    if not secret:
+        return replace(request, headers=headers)
+    proof = hmac.new(secret.reveal().encode(), token.encode(), hashlib.sha256).hexdigest()
+    if request.form is not None:
+        return replace(request, headers=headers, form={**request.form, "appsecret_proof": proof})
+    return replace(request, headers=headers, query={**request.query, "appsecret_proof": proof})
+
+
+def error(response: Response) -> VendorError | None:
+    """The error of an answer, if it is one: Graph may hide it behind HTTP 200."""
+    # Rows are not decoded to find out: a page begins with its data, an error with its name.
+    if response.status < 400 and not response.body.lstrip()[:10].startswith(b'{"error'):
+        return None
+    try:
+        body = json.loads(response.body)
+    except ValueError:
+        return VendorError(message=f"HTTP {response.status} without a readable body", transient=True)
+    return vendor_error(body, response.status)
+
+
+def vendor_error(body: object, status: int) -> VendorError:
+    """Read Graph's error envelope; anything else is an error without a code."""
+    said = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(said, dict):
+        return VendorError(message=f"HTTP {status} without an error object", transient=True)
+    message = str(said.get("message") or "")
+    named = _FIELD.search(message)
+    subcode = _int(said.get("error_subcode"))
+    return VendorError(
+        code=_int(said.get("code")),
+        subcode=subcode,
+        message=" ".join(filter(None, (message, said.get("error_user_msg")))),
+        transient=bool(said.get("is_transient")),
+        request_id=said.get("fbtrace_id"),
+        field=next(filter(None, named.groups()), None) if named else None,
+        wait=_LONG_PAUSE.get(subcode or 0),
+    )
+
+
+def _int(value: object) -> int | None:
+    try:
+        return int(value)  # type: ignore[call-overload,no-any-return]
+    except (TypeError, ValueError):
+        return None
+
+
+_PAUSE_AT = 95.0
+_SLOW_AT = 85.0
+
+
+def signals(headers: Mapping[str, str], account: str | None) -> Sequence[Signal]:
+    """What the usage headers say; every use case counts, not only the first."""
+    found: list[Signal] = []
+    app = _header(headers, "x-app-usage")
+    found.append(_signal("app", [app.get(k) for k in ("call_count", "total_time", "total_cputime")]))
+    mine = _header(headers, "x-ad-account-usage")
+    found.append(_signal("account", [mine.get("acc_id_util_pct")], mine.get("reset_time_duration")))
+    insights = _header(headers, "x-fb-ads-insights-throttle")
+    found.append(_signal("app", [insights.get("app_id_util_pct")]))
+    found.append(_signal("account", [insights.get("acc_id_util_pct")]))
+    for uses in _header(headers, "x-business-use-case-usage").values():
+        for use in uses if isinstance(uses, list) else ():
+            shares = [use.get(k) for k in ("call_count", "total_time", "total_cputime")]
+            minutes = _number(use.get("estimated_time_to_regain_access"))
+            scope = "account" if account else "app"
+            found.append(_signal(scope, shares, minutes * 60))
+    return [signal for signal in found if signal.wait > 0]
+
+
+def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(headers.get(name, "{}"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _signal(key: str, shares: Sequence[object], hint: object = None) -> Signal:
+    """Pause when nearly used up, breathe when close; the platform's own hint wins over ours."""
+    used = max(map(_number, shares), default=0.0)
+    wait = 0.0
+    if used >= _PAUSE_AT:
+        wait = _number(hint) or 300.0
+    elif used >= _SLOW_AT:
+        wait = min(_number(hint) or 10.0, 30.0)
+    return Signal(key=key, used=used, wait=wait)
+
+
+class _Cursors(msgspec.Struct):
+    after: str | None = None
+
+
+class _Paging(msgspec.Struct):
+    cursors: _Cursors | None = None
+    next: str | None = None
+
+
+class _Envelope(msgspec.Struct):
+    data: list[msgspec.Raw]
+    paging: _Paging | None = None
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def page(body: bytes) -> Page:
+    """A page of rows, undecoded. Only the absence of ``paging.next`` ends the list: pages may be
+    empty and more may follow. ``next`` itself holds the token, so it is never followed."""
+    try:
+        envelope = _decode(body)
+    except msgspec.MsgspecError as failure:
+        raise ValueError(f"not a page: {failure}") from None
+    paging = envelope.paging
+    more = paging is not None and paging.next is not None and paging.cursors is not None
+    return Page(rows=envelope.data, cursor=paging.cursors.after if more else None)  # type: ignore[union-attr]
+
+
+def edge(path: str, fields: Sequence[str], limit: int, after: str | None, **query: str) -> Request:
+    """A GET of an edge, page by page; ``path`` begins with ``act_<account>`` or a report's id."""
+    parameters = {"limit": str(limit), **query}
+    if fields:
+        parameters["fields"] = ",".join(fields)
+    if after:
+        parameters["after"] = after
+    account = path.split("/", 1)[0].removeprefix("act_") if path.startswith("act_") else None
+    return Request(method="GET", path=path, query=parameters, account=account)
+
+
+def node(body: bytes) -> Page:
+    """A single object as a page of one row."""
+    try:
+        row = msgspec.json.decode(body, type=msgspec.Raw)
+        msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as failure:
+        raise ValueError(f"not an object: {failure}") from None
+    return Page(rows=[row], cursor=None)

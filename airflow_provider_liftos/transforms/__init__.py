@@ -1,0 +1,1 @@
+"""Raw rows into unified ones: set-based SQL, money, calendar."""

@@ -1,0 +1,1 @@
+"""HTTP with manners: limits, breaker, retries, redaction; one flow for workers and triggerers."""

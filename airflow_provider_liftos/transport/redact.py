@@ -1,0 +1,25 @@
+"""Keeps secrets out of texts that people read: errors of vendors may quote what we sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from airflow_provider_liftos.model.secret import Secret
+
+_NAMED = re.compile(
+    r"(?i)((?:access_token|input_token|fb_exchange_token|appsecret_proof|client_secret"
+    r"|refresh_token|authorization|bearer)[\"']?\s*[=:\s]\s*[\"']?(?:bearer\s+)?)[^\s&\"',}]+"
+)
+_SHORTEST = 5
+_LONGEST_LINE = 500
+
+
+def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """The text without the given secrets and without values of parameters named like secrets."""
+    for secret in secrets:
+        value = secret.reveal()
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, "***")
+    text = _NAMED.sub(r"\1***", text)
+    return text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"

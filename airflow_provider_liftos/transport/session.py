@@ -1,0 +1,238 @@
+"""A session: one connection's way to one platform, as a flow per call.
+
+Order of a call: place in the limiter, leave of the breaker, authorize, send, hear what the answer
+says of limits, judge it, and then return, wait and repeat, or raise an error of ``model.errors``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from airflow_provider_liftos.model.errors import (
+    FieldGone,
+    LiftosError,
+    Missing,
+    NotAuthorized,
+    NotReady,
+    Rejected,
+    ReportFailed,
+    Throttled,
+    TooMuchData,
+    Unavailable,
+)
+from airflow_provider_liftos.model.platform import Credentials, Platform
+from airflow_provider_liftos.model.wire import Judgement, Request, Response, Verdict, judge
+from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.resilience.breaker import Breaker
+from airflow_provider_liftos.resilience.limiter import Limiter, Place
+from airflow_provider_liftos.transport.flow import Do, Flow, Send, Sleep
+from airflow_provider_liftos.transport.redact import redact
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_SLEEP = 60.0
+"""Seconds a worker may sleep for a limit; longer waits end the stint and become a deferral."""
+
+_DEFAULT_PENALTY = 60.0
+_JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
+_BURST_SHARE = 4
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the session did so far; goes into the run ledger."""
+
+    requests: int = 0
+    retries: int = 0
+    resent: int = 0
+    bytes: int = 0
+    throttled_seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            log.warning(text)
+
+
+class Session:
+    """Calls a platform with a connection's credentials under shared limits."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        credentials: Credentials,
+        *,
+        limiter: Limiter,
+        breaker: Breaker,
+        backoff: Backoff | None = None,
+        now: Callable[[], float],
+    ) -> None:
+        self.platform = platform
+        self.credentials = credentials
+        self.usage = Usage()
+        self._limiter = limiter
+        self._breaker = breaker
+        self._backoff = backoff or Backoff()
+        self._now = now
+
+    def call(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
+        """Send until there is an answer that ``read`` understands.
+
+        Raises Throttled when the wait is longer than LONGEST_SLEEP, Unavailable when attempts are
+        used up, CircuitOpen without sending, and what the platform's rules make of its errors.
+        ``read`` raises ValueError for a body that is not what it should be: that is retried.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = yield from self._exchange(request)
+                return self._read(response, read)
+            except (Throttled, Unavailable) as error:
+                wait = self._pause(error, attempt, request)
+            self.usage.retries += 1
+            yield Sleep(wait)
+
+    def _pause(self, error: Throttled | Unavailable, attempt: int, request: Request) -> float:
+        error.platform, error.account = self.platform.name, request.account
+        if isinstance(error, Throttled):
+            wait = error.retry_at - self._now()
+            if wait > LONGEST_SLEEP or self._backoff.exhausted(attempt):
+                raise error
+            self.usage.throttled_seconds += max(wait, 0.0)
+            return max(wait, 0.0)
+        if self._backoff.exhausted(attempt) or not request.repeatable:
+            raise error
+        self.usage.resent += 1
+        return self._backoff.delay(attempt, _JITTER)
+
+    def _exchange(self, request: Request) -> Flow[Response]:
+        key = self.platform.name + (f"/{request.account}" if request.account else "")
+        wait = yield Do(lambda: self._admit(key, request))
+        if wait > 0:
+            self.usage.throttled_seconds += wait
+            yield Sleep(wait)
+        authorized = self.platform.authorize(request, self.credentials)
+        base = f"{self.credentials.base_url.rstrip('/')}/{self.credentials.version}"
+        self.usage.requests += 1
+        try:
+            response: Response = yield Send(base, authorized)
+        except Unavailable:
+            yield Do(lambda: self._breaker.fail(key))
+            raise
+        self.usage.bytes += len(response.body)
+        yield from self._heed(response, request)
+        yield from self._weigh(key, request, response)
+        return response
+
+    def _admit(self, key: str, request: Request) -> float:
+        self._breaker.admit(key)
+        return self._limiter.reserve(self.places(request), max_wait=LONGEST_SLEEP)
+
+    def places(self, request: Request) -> Sequence[Place]:
+        """The limits this request counts against."""
+        places = []
+        for limit in self.platform.limits:
+            calls = float(self.credentials.options.get(limit.option) or limit.calls)
+            if limit.scope == "account" and not request.account:
+                continue
+            key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
+            burst = max(1.0, calls // _BURST_SHARE)
+            places.append(Place.capped(key, calls, limit.per, burst, float(request.cost)))
+        return places
+
+    def _limit_key(self, scope: str, account: str | None) -> str:
+        owner = account if scope == "account" else self.credentials.conn_id
+        return f"{self.platform.name}/{scope}/{owner}"
+
+    def _heed(self, response: Response, request: Request) -> Flow[None]:
+        """Pause the limits that the answer, good or bad, says are nearly used up."""
+        for signal in self.platform.signals(response.headers, request.account):
+            if signal.wait > 0:
+                until = self._now() + signal.wait
+                for place in self.places(request):
+                    if f"/{signal.key}/" in place.key:
+                        yield Do(lambda p=place, u=until: self._limiter.pause(p.key, u))  # type: ignore[misc]
+
+    def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
+        """Judge the answer; a bad one raises."""
+        error = self.platform.error(response)
+        if error is None:
+            yield Do(lambda: self._breaker.succeed(key))
+            return
+        judgement = judge(self.platform.rules, response.status, error)
+        if judgement.verdict is Verdict.RETRY:
+            yield Do(lambda: self._breaker.fail(key))
+        if judgement.verdict is Verdict.THROTTLED:
+            until = self._now() + (error.wait or self._headers_wait(response, request))
+            for place in self.places(request):
+                yield Do(lambda p=place: self._limiter.pause(p.key, until))  # type: ignore[misc]
+            raise self.refusal(judgement, request.account, response.status, retry_at=until)
+        raise self.refusal(judgement, request.account, response.status)
+
+    def _headers_wait(self, response: Response, request: Request) -> float:
+        waits = [s.wait for s in self.platform.signals(response.headers, request.account)]
+        return max([w for w in waits if w > 0], default=_DEFAULT_PENALTY)
+
+    def refusal(
+        self, judgement: Judgement, account: str | None, status: int | None, retry_at: float = 0.0
+    ) -> LiftosError:
+        """The error that a judgement stands for."""
+        error = judgement.error
+        code = None
+        if error.code is not None:
+            code = f"{error.code}/{error.subcode}" if error.subcode else str(error.code)
+        facts: dict[str, object] = {
+            "platform": self.platform.name,
+            "account": account,
+            "status": status,
+            "vendor_code": code,
+            "request_id": error.request_id,
+        }
+        said = redact(error.message, self.credentials.secrets.values())
+        text = f"{judgement.why}: {said}" if said else judgement.why
+        return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
+
+    def _read(self, response: Response, read: Callable[[bytes], T]) -> T:
+        try:
+            return read(response.body)
+        except ValueError as error:
+            raise Unavailable(
+                "the answer is not what the platform documents"
+                f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
+                status=response.status,
+            ) from None
+
+
+Facts = dict[str, object]
+_Build = Callable[[str, str, float, Facts], LiftosError]
+
+
+def _plain(kind: type[LiftosError], hint: str | None = None) -> _Build:
+    return lambda text, _field, _at, facts: kind(text, **facts, hint=hint)  # type: ignore[arg-type]
+
+
+_REFUSALS: dict[Verdict, _Build] = {
+    Verdict.RETRY: _plain(Unavailable),
+    Verdict.THROTTLED: lambda text, _field, at, facts: Throttled(text, retry_at=at, **facts),
+    Verdict.REAUTHORIZE: _plain(
+        NotAuthorized, "Renew the token or its permissions in the connection; nothing is retried."
+    ),
+    Verdict.SHRINK: _plain(TooMuchData),
+    Verdict.FIELD_GONE: lambda text, field, _at, facts: FieldGone(text, field=field, **facts),
+    Verdict.NOT_READY: _plain(NotReady),
+    Verdict.REPORT_FAILED: _plain(ReportFailed),
+    Verdict.SKIP: _plain(Missing),
+    Verdict.REJECTED: _plain(Rejected),
+    Verdict.FATAL: _plain(
+        NotAuthorized, "The account or the API version must be changed in the connection."
+    ),
+}
