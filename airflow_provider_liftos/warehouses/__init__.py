@@ -1,0 +1,1 @@
+"""Warehouses: audit schema, atomic publishing and views, the same on every engine."""

@@ -1,0 +1,144 @@
+"""What every warehouse does, and what the SQL builders need to know of its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Protocol, TypeAlias
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.unified import Kind
+
+TableOf: TypeAlias = Callable[[SliceResult], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """An engine's ways, as data; the SQL builders ask this record and never an engine's name.
+
+    ``types`` are written as the engine's catalogue prints them, so that they can be compared.
+    ``json_text`` reads a text from a JSON object, with ``{column}`` and ``{key}``. ``days`` is a
+    query of all days between two placeholders, both included, in one column named ``date``.
+    ``ratio`` is the type in which quotients are computed.
+    """
+
+    name: str
+    types: Mapping[Kind, str]
+    ratio: str
+    json_text: str
+    days: str
+    transactional_ddl: bool = True
+    max_identifier: int = 255
+    quote: str = '"'
+
+    def ident(self, *parts: str) -> str:
+        """A quoted, dotted name."""
+        quote = self.quote
+        return ".".join(f"{quote}{part.replace(quote, quote * 2)}{quote}" for part in parts)
+
+    def text(self, value: str) -> str:
+        """A text literal, for where engines take no parameters (views, file lists)."""
+        return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the tables are: published ones in ``schema``, those under audit in ``audit_schema``."""
+
+    capabilities: Capabilities
+    schema: str
+    audit_schema: str
+
+    def published(self, table: str) -> str:
+        """The qualified, quoted name people read."""
+        return self.capabilities.ident(self.schema, table)
+
+    def audit(self, table: str) -> str:
+        """The qualified, quoted name of the copy that waits for its verdict."""
+        return self.capabilities.ident(self.audit_schema, table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restatement:
+    """A platform changed its mind about a published day; None where there were no such values."""
+
+    date: date
+    metric: str
+    old: Decimal | None
+    new: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What publishing one slice did.
+
+    For reports, the rows are those of the slice's key and declared dates, and ``dates_skipped``
+    are days that newer data already held. For entities they are the ids alive in the account,
+    and ``outdated`` says that a newer snapshot was there before.
+    """
+
+    rows_before: int
+    rows_after: int
+    dates_published: tuple[date, ...] = ()
+    dates_skipped: tuple[date, ...] = ()
+    restated: tuple[Restatement, ...] = ()
+    outdated: bool = False
+
+
+class Session(Protocol):
+    """One open transaction."""
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with ``?`` placeholders; all its rows."""
+
+
+class Warehouse(Protocol):
+    """A warehouse. All methods may be repeated; none leaves a half-done state behind.
+
+    Whatever an engine refuses is raised as WarehouseError, and nothing published has changed.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """Names of schemas and tables, and the engine's capabilities."""
+
+    def prepare(self) -> None:
+        """Create what is missing: schemas, tables, columns, views. Never drops or narrows.
+
+        Raises:
+            WarehouseError: a column exists with a type the code cannot work with.
+        """
+
+    def load(self, manifest: Manifest, table_of: TableOf = ...) -> int:
+        """Put the staged rows of all complete slices into the audit schema; how many rows.
+
+        Replaces what an earlier attempt of the same load brought for the same slice.
+
+        Raises:
+            StagingError: a staged file is missing or is not what the manifest says.
+        """
+
+    def publish(
+        self,
+        result: SliceResult,
+        load_id: str,
+        org_id: str,
+        now: float,
+        *,
+        table: str | None = None,
+    ) -> Published:
+        """Replace the slice's published days, or the account's entities, in one transaction.
+
+        ``now`` is epoch seconds. ``table`` is needed where a stream is not named as its table.
+        """
+
+    def discard(self, load_id: str) -> None:
+        """Forget the load's rows in the audit schema."""
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a reading statement with ``?`` placeholders."""
+
+    def checksum(self, table: str, where: str = "", params: Sequence[object] = ()) -> str:
+        """A digest of a published table's rows, whatever their order; equal on one engine only."""

@@ -1,0 +1,248 @@
+"""DuckDB: one file, one writer at a time, each for well under a second."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
+from airflow_provider_liftos.model.unified import TABLES, Kind
+from airflow_provider_liftos.state.leases import Leases
+from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
+from airflow_provider_liftos.warehouses.contract import Capabilities, Layout, Published, TableOf
+from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
+from airflow_provider_liftos.warehouses.history import publish_entities
+from airflow_provider_liftos.warehouses.job import Job
+from airflow_provider_liftos.warehouses.publish import publish_report
+from airflow_provider_liftos.warehouses.staged import StagedSlice, verified
+from airflow_provider_liftos.warehouses.views import ViewSettings, create_views
+
+if TYPE_CHECKING:
+    import duckdb
+
+# A holder that dies is only in the others' way for so long; the file's own lock, which ends with
+# its process, is what excludes them.
+_LEASE_SECONDS = 20.0
+_ROWS_PER_TRANSACTION = 200_000
+_SLICES_PER_TRANSACTION = 100
+
+CAPABILITIES = Capabilities(
+    name="duckdb",
+    types={
+        Kind.TEXT: "VARCHAR",
+        Kind.ID: "VARCHAR",
+        Kind.DATE: "DATE",
+        Kind.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+        Kind.INT: "BIGINT",
+        Kind.DECIMAL: "DECIMAL(18,6)",
+        Kind.MONEY: "DECIMAL(18,6)",
+        Kind.BOOL: "BOOLEAN",
+        Kind.JSON: "JSON",
+    },
+    ratio="DOUBLE",
+    json_text="{column} ->> {key}",
+    days='SELECT CAST(day AS DATE) AS "date"'
+    " FROM generate_series(CAST(? AS DATE), CAST(? AS DATE), INTERVAL 1 DAY) AS days(day)",
+)
+
+
+class DuckDbWarehouse:
+    """A DuckDB file as the warehouse; may be shared by threads, and used after a fork.
+
+    ``leases`` lets writers of many processes queue up in the state store instead of at the file;
+    without them (a person's own script) only the file's lock is left. ``wait`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        leases: Leases | None,
+        *,
+        schema: str = "liftos",
+        audit_schema: str = "liftos_audit",
+        memory_limit: str = "300MB",
+        threads: int = 2,
+        wait: float = 120.0,
+        views: ViewSettings | None = None,
+    ) -> None:
+        self._file = DuckDbFile(
+            path=Path(path).absolute(), memory_limit=memory_limit, threads=threads, wait=wait
+        )
+        self._leases = leases
+        self._views = views or ViewSettings()
+        self.layout = Layout(capabilities=CAPABILITIES, schema=schema, audit_schema=audit_schema)
+
+    def prepare(self) -> None:
+        """Create schemas, tables and missing columns, and bring the views up to date."""
+        with self._write() as session:
+            _execute_all(session, create_views(self.layout, self._views))
+
+    def load(self, manifest: Manifest, table_of: TableOf = lambda result: result.table) -> int:
+        """Put the staged rows of all complete slices into the audit schema; how many rows.
+
+        Every file is verified before the warehouse is opened. A slice is never divided between
+        transactions, many slices may be.
+        """
+        slices = list(verified(manifest, table_of))
+        with self._file.memory() as memory:
+            inserts = [
+                (part, duckdb_parquet.insert_staged(memory, self.layout, part, manifest.load_id))
+                for part in slices
+            ]
+        for batch in _batches(inserts):
+            with self._write() as session:
+                for part, insert in batch:
+                    _replace_staged(session, self.layout, part, insert, manifest.load_id)
+        return sum(part.rows for part in slices)
+
+    def publish(
+        self,
+        result: SliceResult,
+        load_id: str,
+        org_id: str,
+        now: float,
+        *,
+        table: str | None = None,
+    ) -> Published:
+        """Replace the slice's published days, or the account's entities, in one transaction."""
+        with self._write() as session:
+            job = Job(
+                session=session,
+                layout=self.layout,
+                result=result,
+                load_id=load_id,
+                org_id=org_id,
+                now=now,
+            )
+            if result.slice.report is not None:
+                return publish_report(job)
+            return publish_entities(job, table or result.table)
+
+    def discard(self, load_id: str) -> None:
+        """Forget the load's rows in the audit schema."""
+        load = CAPABILITIES.ident("load_id")
+        with self._write() as session:
+            for table in ddl.audit_tables():
+                session.execute(
+                    f"DELETE FROM {self.layout.audit(table.name)} WHERE {load} = ?", (load_id,)
+                )
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a reading statement; the file is open for reading meanwhile."""
+        with _errors(), self._file.open(read_only=True) as connection:
+            return DuckDbSession(connection).execute(sql, params)
+
+    def checksum(self, table: str, where: str = "", params: Sequence[object] = ()) -> str:
+        """A digest of a published table's rows, whatever their order."""
+        columns = ddl.names(CAPABILITIES, TABLES[table].columns)
+        # Sums, not xor: a row that is there twice must not vanish.
+        [(rows, total)] = self.query(
+            f"SELECT count(*), coalesce(sum(CAST(hash({columns}) AS HUGEINT)), 0)"
+            f" FROM {self.layout.published(table)}" + (f" WHERE {where}" if where else ""),
+            params,
+        )
+        return f"{rows}-{total:x}"
+
+    @contextmanager
+    def _write(self) -> Iterator[DuckDbSession]:
+        """One transaction; on any error everything is as it was."""
+        with _errors(), self._lease(), self._file.open(read_only=False) as connection:
+            _migrate(connection, self.layout, self._views)
+            connection.begin()
+            try:
+                yield DuckDbSession(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        self._file.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._leases is None:
+            yield
+            return
+        name, holder = f"duckdb:{self._file.path}", f"{socket.gethostname()}:{os.getpid()}"
+        with self._leases.held(name, ttl=_LEASE_SECONDS, wait=self._file.wait, holder=holder):
+            yield
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"DuckDB refused: {error}", hint="Nothing that was published has changed."
+        ) from error
+    except (OSError, Unavailable) as error:
+        raise WarehouseError(
+            f"The DuckDB file cannot be written now: {error}", hint="Run the task again."
+        ) from error
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, layout: Layout, settings: ViewSettings) -> None:
+    session = DuckDbSession(connection)
+    statements = ddl.evolve(layout, _catalogue(session, layout))
+    if not statements:
+        return
+    connection.begin()
+    try:
+        _execute_all(session, [*statements, *create_views(layout, settings)])
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _catalogue(session: DuckDbSession, layout: Layout) -> ddl.Catalogue:
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, column, kind in session.execute(
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()"
+        " WHERE database_name = current_database() AND schema_name IN (?, ?)",
+        (layout.schema, layout.audit_schema),
+    ):
+        found.setdefault((schema, table), {})[column] = kind
+    return found
+
+
+def _execute_all(session: DuckDbSession, statements: Iterable[str]) -> None:
+    for statement in statements:
+        session.execute(statement)
+
+
+def _replace_staged(
+    session: DuckDbSession, layout: Layout, part: StagedSlice, insert: str | None, load_id: str
+) -> None:
+    ident = CAPABILITIES.ident
+    session.execute(
+        f"DELETE FROM {layout.audit(part.table.name)}"
+        f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
+        (load_id, part.key),
+    )
+    if insert:
+        session.execute(insert, (part.key,))
+
+
+def _batches(
+    inserts: Iterable[tuple[StagedSlice, str | None]],
+) -> Iterator[list[tuple[StagedSlice, str | None]]]:
+    """Slices together until a transaction would hold the file for too long."""
+    batch: list[tuple[StagedSlice, str | None]] = []
+    rows = 0
+    for part, insert in inserts:
+        full = rows + part.rows > _ROWS_PER_TRANSACTION or len(batch) >= _SLICES_PER_TRANSACTION
+        if batch and full:
+            yield batch
+            batch, rows = [], 0
+        batch.append((part, insert))
+        rows += part.rows
+    if batch:
+        yield batch

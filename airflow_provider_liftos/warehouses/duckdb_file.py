@@ -1,0 +1,130 @@
+"""Opening a DuckDB file that many processes share.
+
+One process at a time may have the file open for writing, and nobody reads meanwhile; DuckDB
+enforces it with a file lock and answers at once, without waiting. Waiting is done here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_liftos.model.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_LOCKED = ("Could not set lock", "with a different configuration")
+
+# Within one process, connections of different kinds to one file exclude each other too. Keyed by
+# process: a lock that was held during a fork stays locked in the child for ever.
+_turns: dict[tuple[int, str], threading.Lock] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuckDbFile:
+    """A database file; nothing is opened before ``open`` is called.
+
+    ``wait`` (seconds) bounds how long the file may be locked by others. ``memory_limit`` is in
+    DuckDB's words, as ``300MB``.
+    """
+
+    path: Path
+    memory_limit: str = "300MB"
+    threads: int = 2
+    wait: float = 120.0
+    sleep: Callable[[float], None] = time.sleep
+
+    @contextmanager
+    def open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The file, opened for the length of the block; everything is closed behind it.
+
+        Raises:
+            WarehouseError: somebody else had it open all the time, or it cannot be opened.
+        """
+        deadline = time.monotonic() + self.wait
+        turn = _turns.setdefault((os.getpid(), str(self.path)), threading.Lock())
+        if not turn.acquire(timeout=self.wait):
+            raise self._locked("another thread of this process")
+        try:
+            with self._connect(deadline, read_only=read_only) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                yield connection
+        finally:
+            turn.release()
+
+    def memory(self) -> duckdb.DuckDBPyConnection:
+        """A database of its own in memory, under the same limits."""
+        import duckdb
+
+        return duckdb.connect(config=self._config())
+
+    def _connect(self, deadline: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                return duckdb.connect(self.path, read_only=read_only, config=self._config())
+            except (duckdb.IOException, duckdb.ConnectionException) as error:
+                if not any(sign in str(error) for sign in _LOCKED):
+                    raise self._unreadable(error, read_only=read_only) from error
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._locked(_holder(str(error))) from error
+            except duckdb.Error as error:
+                raise self._unreadable(error, read_only=read_only) from error
+            # Full jitter, so that waiters do not knock together.
+            self.sleep(min(left, random.uniform(_SHORTEST_PAUSE, pause)))  # noqa: S311
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
+        return {
+            "threads": self.threads,
+            "memory_limit": self.memory_limit,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+
+    def _locked(self, holder: str) -> WarehouseError:
+        return WarehouseError(
+            f"{self.path} was locked by {holder} for {self.wait:g} s.",
+            hint="Nothing was changed. Close what has the file open (a SQL shell, a notebook, a BI"
+            " tool: give those a copy of the file), then run the task again.",
+        )
+
+    def _unreadable(self, error: Exception, *, read_only: bool) -> WarehouseError:
+        if read_only and not self.path.exists():
+            return WarehouseError(
+                f"{self.path} does not exist yet.", hint="Load something first, or prepare it."
+            )
+        return WarehouseError(
+            f"{self.path} cannot be opened: {error}",
+            hint="Check the path, its permissions and the disk; nothing was changed.",
+        )
+
+
+def _holder(message: str) -> str:
+    found = re.search(r"held in (\S+).*?\(PID (\d+)\)", message)
+    return f"process {found[2]} ({found[1]})" if found else "this process itself"
+
+
+@dataclass(frozen=True, slots=True)
+class DuckDbSession:
+    """One open transaction on a connection."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement; all its rows."""
+        return self.connection.execute(sql, list(params)).fetchall()

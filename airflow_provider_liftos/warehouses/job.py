@@ -1,0 +1,99 @@
+"""One slice to publish: what it needs, and whether it may be published at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_liftos.engine.manifest import SliceResult
+from airflow_provider_liftos.model.errors import StagingError, WarehouseError
+from airflow_provider_liftos.warehouses.contract import Layout, Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate:
+    """A condition and the values of its placeholders."""
+
+    sql: str
+    params: tuple[object, ...]
+
+    def __and__(self, other: Predicate) -> Predicate:
+        return Predicate(
+            sql=f"({self.sql}) AND ({other.sql})", params=(*self.params, *other.params)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One slice to publish, inside one transaction."""
+
+    session: Session
+    layout: Layout
+    result: SliceResult
+    load_id: str
+    org_id: str
+    now: float
+
+    @property
+    def as_of(self) -> datetime:
+        """When the platform was asked."""
+        return instant(self.result.as_of)
+
+    @property
+    def mine(self) -> Predicate:
+        """The slice's rows in the audit schema."""
+        return self.where(load_id=self.load_id, slice_key=self.result.slice.fingerprint())
+
+    def where(self, **values: object) -> Predicate:
+        """Equality of columns and values."""
+        ident = self.layout.capabilities.ident
+        return Predicate(
+            sql=" AND ".join(f"{ident(name)} = ?" for name in values),
+            params=tuple(values.values()),
+        )
+
+    def run(
+        self, sql: str, where: Predicate, before: Sequence[object] = (), tail: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement that ends in a condition; ``before`` are its earlier parameters."""
+        return self.session.execute(f"{sql} WHERE {where.sql}{tail}", (*before, *where.params))
+
+    def error(self, message: str, hint: str = "") -> WarehouseError:
+        """An error about this slice; nothing was published."""
+        part = self.result.slice
+        return WarehouseError(
+            f"{part.label} was not published: {message}",
+            platform=part.platform,
+            account=part.account_id,
+            hint=hint or None,
+        )
+
+
+def instant(epoch: float) -> datetime:
+    """Epoch seconds as the warehouse keeps them, to the microsecond."""
+    return datetime.fromtimestamp(epoch, UTC)
+
+
+def check_publishable(job: Job) -> int:
+    """How many rows the audit schema must hold for the slice.
+
+    Raises:
+        WarehouseError: extract failed, or the slice holds only some ids of its days.
+        StagingError: the slice was never normalized.
+    """
+    result = job.result
+    if result.status != "complete":
+        raise job.error(f"extract ended as {result.status}: {result.error or 'no reason given'}")
+    if result.slice.ids is not None:
+        raise job.error("it is restricted to some ids, and would take the others' rows away")
+    raw = sum(file.rows for file in result.raw)
+    if raw > result.rejected + result.duplicates and not result.staged:
+        raise StagingError(
+            f"{result.slice.label} has {raw} raw rows and no staged file.",
+            platform=result.slice.platform,
+            account=result.slice.account_id,
+            hint="Normalize the manifest before it is loaded and published.",
+        )
+    return sum(file.rows for file in result.staged)

@@ -1,0 +1,216 @@
+"""Publishing a slice of a report: its declared days are replaced, in one transaction.
+
+What is replaced is exactly (org, platform, account, report, level, declared dates). A day that is
+empty in the slice is emptied; a day that newer data already holds is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import TypeAlias
+
+from airflow_provider_liftos.model.report import DEFAULT_WINDOW
+from airflow_provider_liftos.model.unified import LOADS, PERFORMANCE
+from airflow_provider_liftos.warehouses.contract import Published, Restatement
+from airflow_provider_liftos.warehouses.ddl import names
+from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
+
+RESTATED_METRICS = ("spend", "conversions", "impressions", "clicks")
+
+Sums: TypeAlias = dict[tuple[date, str], tuple[Decimal | None, ...]]
+"""(day, attribution window) -> sums of RESTATED_METRICS."""
+
+
+def publish_report(job: Job) -> Published:
+    """Publish one slice of a report; call it inside one transaction.
+
+    Publishing a slice again, after its audit rows are gone, changes nothing.
+
+    Raises:
+        WarehouseError: the slice failed, has rows it did not declare, or is not loaded.
+    """
+    expected = check_publishable(job)
+    key = _key(job)
+    declared = tuple(job.result.slice.window.dates())
+    staged = _count_staged(job, key & _between(job, declared[0], declared[-1]))
+    settled, newer = _published_before(job, key, declared)
+    if staged != expected:
+        if staged or not set(declared) <= settled | newer:
+            raise job.error(
+                f"the audit schema holds {staged} of its {expected} rows.",
+                hint="Load the manifest again, then publish.",
+            )
+        rows = _count(job, key & _in_dates(job, declared))
+        return Published(rows_before=rows, rows_after=rows, dates_skipped=tuple(sorted(newer)))
+    dates = tuple(day for day in declared if day not in newer)
+    published = _replace(job, key, dates)
+    job.run(f"DELETE FROM {job.layout.audit(PERFORMANCE.name)}", job.mine)
+    kept = _count(job, key & _in_dates(job, sorted(newer)))
+    return Published(
+        rows_before=published.rows_before + kept,
+        rows_after=published.rows_after + kept,
+        dates_published=dates,
+        dates_skipped=tuple(sorted(newer)),
+        restated=published.restated,
+    )
+
+
+def _replace(job: Job, key: Predicate, dates: tuple[date, ...]) -> Published:
+    if not dates:
+        return Published(rows_before=0, rows_after=0)
+    capabilities = job.layout.capabilities
+    target, source = job.layout.published(PERFORMANCE.name), job.layout.audit(PERFORMANCE.name)
+    days = _in_dates(job, dates)
+    before, old = _sums(job, target, key & days)
+    after, new = _sums(job, source, job.mine & days)
+    columns = names(capabilities, PERFORMANCE.columns)
+    job.run(f"DELETE FROM {target}", key & days)
+    job.run(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source}", job.mine & days)
+    lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
+    _note_loads(job, key, days, dates, lead)
+    return Published(
+        rows_before=before, rows_after=after, restated=tuple(_restatements(old, new, lead))
+    )
+
+
+def _key(job: Job) -> Predicate:
+    part = job.result.slice
+    if part.report is None:
+        raise job.error("it is no slice of a report")
+    return job.where(
+        org_id=job.org_id,
+        platform=part.platform,
+        account_id=part.account_id,
+        report=part.report.name,
+        level=str(part.report.level),
+    )
+
+
+def _count_staged(job: Job, declared: Predicate) -> int:
+    """Rows under audit, all of which must be of the declared key and days."""
+    [(rows, inside)] = job.run(
+        f"SELECT count(*), sum(CASE WHEN {declared.sql} THEN 1 ELSE 0 END)"
+        f" FROM {job.layout.audit(PERFORMANCE.name)}",
+        job.mine,
+        declared.params,
+    )
+    if rows and inside != rows:
+        raise job.error(
+            f"{rows - inside} of its {rows} rows are outside of the days, the account or the"
+            " report it declares.",
+            hint="Look at them in the audit schema; the platform's mapping is likely wrong.",
+        )
+    return int(rows)
+
+
+def _published_before(
+    job: Job, key: Predicate, declared: Sequence[date]
+) -> tuple[set[date], set[date]]:
+    """Days this very load published already, and days that hold newer data of other loads."""
+    ident = job.layout.capabilities.ident
+    rows = job.run(
+        f"SELECT {ident('date')}, {ident('load_id')} = ?, {ident('as_of')} > ?"
+        f" FROM {job.layout.published(LOADS.name)}",
+        key & _between(job, declared[0], declared[-1]),
+        (job.load_id, job.as_of),
+    )
+    return (
+        {day for day, mine, _ in rows if mine},
+        {day for day, mine, newer in rows if newer and not mine},
+    )
+
+
+def _count(job: Job, where: Predicate) -> int:
+    table = job.layout.published(PERFORMANCE.name)
+    return int(job.run(f"SELECT count(*) FROM {table}", where)[0][0])
+
+
+def _sums(job: Job, table: str, where: Predicate) -> tuple[int, Sums]:
+    ident = job.layout.capabilities.ident
+    group = f"{ident('date')}, {ident('attribution_window')}"
+    sums = ", ".join(f"sum({ident(metric)})" for metric in RESTATED_METRICS)
+    rows = job.run(
+        f"SELECT {group}, count(*), {sums} FROM {table}", where, tail=f" GROUP BY {group}"
+    )
+    totals = {(row[0], row[1]): tuple(map(_decimal, row[3:])) for row in rows}
+    return sum(int(row[2]) for row in rows), totals
+
+
+def _decimal(value: object) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _leading_window(job: Job, sums: Sums) -> str | None:
+    """The one attribution window whose sums stand for a day: windows repeat each other's spend."""
+    present = {window for _, window in sums if window is not None}
+    report = job.result.slice.report
+    wanted = (DEFAULT_WINDOW, *(report.attribution_windows if report else ()))
+    return next((w for w in wanted if w in present), min(present, default=None))
+
+
+def _restatements(old: Sums, new: Sums, lead: str) -> Iterable[Restatement]:
+    for (day, window), before in sorted(old.items(), key=lambda item: item[0][0]):
+        if window != lead:
+            continue
+        after = new.get((day, window), (None,) * len(RESTATED_METRICS))
+        for metric, was, now in zip(RESTATED_METRICS, before, after, strict=True):
+            if was != now:
+                yield Restatement(date=day, metric=metric, old=was, new=now)
+
+
+def _note_loads(
+    job: Job, key: Predicate, days: Predicate, dates: tuple[date, ...], lead: str
+) -> None:
+    """One ``loads`` row for every published day, also for those without any row."""
+    capabilities, table = job.layout.capabilities, job.layout.published(LOADS.name)
+    job.run(f"DELETE FROM {table}", key & days)
+    day, rows = capabilities.ident("date"), capabilities.ident("rows")
+    spend, conversions = capabilities.ident("spend"), capabilities.ident("conversions")
+    leading = f"CASE WHEN {capabilities.ident('attribution_window')} = ? THEN"
+    part = job.result.slice
+    given = (job.org_id, part.platform, part.report and part.report.name,
+             part.report and str(part.report.level), part.account_id)  # fmt: skip
+    kinds = {column.name: capabilities.types[column.kind] for column in LOADS.columns}
+    heads = ", ".join(f"CAST(? AS {kinds[name]})" for name in LOADS.key[:-1])
+    lineage = ", ".join(f"CAST(? AS {kinds[n]})" for n in ("as_of", "load_id", "published_at"))
+    for first, last in spans(dates):
+        job.session.execute(
+            f"INSERT INTO {table} ({names(capabilities, LOADS.columns)})"
+            f" SELECT {heads}, d.{day}, coalesce(p.{rows}, 0), p.{spend}, p.{conversions},"
+            f" {lineage} FROM ({capabilities.days}) d LEFT JOIN (SELECT {day}, count(*) AS {rows},"
+            f" sum({leading} {spend} END) AS {spend},"
+            f" sum({leading} {conversions} END) AS {conversions}"
+            f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {(key & days).sql}"
+            f" GROUP BY {day}) p ON p.{day} = d.{day}",
+            (*given, job.as_of, job.load_id, instant(job.now), first, last, lead, lead,
+             *(key & days).params),
+        )  # fmt: skip
+
+
+def _between(job: Job, first: date, last: date) -> Predicate:
+    day = job.layout.capabilities.ident("date")
+    return Predicate(sql=f"{day} BETWEEN ? AND ?", params=(first, last))
+
+
+def _in_dates(job: Job, dates: Sequence[date]) -> Predicate:
+    """Membership in a set of days, as few ranges as possible."""
+    parts = [_between(job, first, last) for first, last in spans(dates)]
+    if not parts:
+        return Predicate(sql="1 = 0", params=())
+    return Predicate(
+        sql=" OR ".join(part.sql for part in parts),
+        params=tuple(value for part in parts for value in part.params),
+    )
+
+
+def spans(dates: Sequence[date]) -> list[tuple[date, date]]:
+    """Ascending days as unbroken ranges, both ends included."""
+    if not dates:
+        return []
+    breaks = [(a, b) for a, b in pairwise(dates) if b - a > timedelta(days=1)]
+    firsts = [dates[0], *(b for _, b in breaks)]
+    lasts = [*(a for a, _ in breaks), dates[-1]]
+    return list(zip(firsts, lasts, strict=True))

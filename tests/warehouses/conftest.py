@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_liftos.state.leases import Leases
+from airflow_provider_liftos.state.store import StateStore
+from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
+from tests.warehouses.staging import ORG, Lab
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> Iterator[Leases]:
+    store = StateStore(f"sqlite:///{tmp_path / 'state.db'}")
+    yield Leases(store, ORG)
+    store.close()
+
+
+@pytest.fixture(params=["duckdb"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path, leases: Leases) -> object:
+    """Every warehouse in turn: the contract tests know no engine."""
+    made = {"duckdb": lambda: DuckDbWarehouse(tmp_path / "warehouse.duckdb", leases, wait=20)}
+    return made[request.param]()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, warehouse: object) -> Lab:
+    return Lab(tmp_path, warehouse)

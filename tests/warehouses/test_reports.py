@@ -1,0 +1,238 @@
+"""What publishing a slice of a report replaces, and what it leaves alone."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from airflow_provider_liftos.engine.manifest import File
+from airflow_provider_liftos.model.errors import StagingError, WarehouseError
+from airflow_provider_liftos.model.report import Ids, Level
+from tests.warehouses.staging import (
+    DAY1,
+    DAY2,
+    DAY3,
+    NOON,
+    ORG,
+    Lab,
+    manifest,
+    performance_row,
+    report_slice,
+    result,
+)
+
+HOUR = 3600.0
+
+
+def spend(lab: Lab) -> dict[date, Decimal]:
+    sql = "SELECT date, sum(spend) FROM liftos.performance GROUP BY date"
+    return dict(lab.warehouse.query(sql))
+
+
+def waiting(lab: Lab) -> int:
+    return lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance")[0][0]
+
+
+def test_published_rows_leave_the_audit_schema(lab):
+    done = lab.staged(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
+    assert lab.warehouse.load(manifest(done)) == 2
+    assert waiting(lab) == 2
+    published = lab.warehouse.publish(done, "load-1", ORG, NOON)
+    assert (published.rows_before, published.rows_after) == (0, 2)
+    assert published.dates_published == (DAY1, DAY2)
+    assert published.restated == ()
+    assert waiting(lab) == 0
+    assert spend(lab) == {DAY1: 5, DAY2: 5}
+
+
+def test_loading_twice_is_loading_once(lab):
+    done = lab.staged(report_slice(), [performance_row(DAY1)])
+    for _ in range(2):
+        lab.warehouse.load(manifest(done))
+    assert waiting(lab) == 1
+    lab.warehouse.publish(done, "load-1", ORG, NOON)
+    before = lab.warehouse.checksum("performance")
+    lab.warehouse.load(manifest(done))
+    lab.warehouse.publish(done, "load-1", ORG, NOON)
+    assert lab.warehouse.checksum("performance") == before
+
+
+def test_publishing_twice_changes_nothing_although_the_audit_rows_are_gone(lab):
+    done = lab.staged(report_slice(), [performance_row(DAY1)])
+    lab.warehouse.load(manifest(done))
+    lab.warehouse.publish(done, "load-1", ORG, NOON)
+    again = lab.warehouse.publish(done, "load-1", ORG, NOON + 1)
+    assert (again.rows_before, again.rows_after, again.dates_published) == (1, 1, ())
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_publishing_what_was_never_loaded_is_an_error(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    later = lab.staged(report_slice(), [performance_row(DAY1)], load_id="load-2", as_of=NOON + 1)
+    with pytest.raises(WarehouseError, match="holds 0 of its 1 rows"):
+        lab.warehouse.publish(later, "load-2", ORG, NOON)
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_a_discarded_load_cannot_be_published(lab):
+    done = lab.staged(report_slice(), [performance_row(DAY1)])
+    lab.warehouse.load(manifest(done))
+    lab.warehouse.discard("load-1")
+    assert waiting(lab) == 0
+    with pytest.raises(WarehouseError, match="Load the manifest again"):
+        lab.warehouse.publish(done, "load-1", ORG, NOON)
+
+
+def test_newer_replaces_older_and_tells_what_moved(lab):
+    lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
+    published = lab.publish(
+        report_slice(),
+        [performance_row(DAY1, spend="5.000001"), performance_row(DAY2)],
+        load_id="load-2",
+        as_of=NOON + HOUR,
+    )
+    [moved] = published.restated
+    assert (moved.date, moved.metric) == (DAY1, "spend")
+    assert (moved.old, moved.new) == (Decimal("5"), Decimal("5.000001"))
+    assert spend(lab) == {DAY1: Decimal("5.000001"), DAY2: 5}
+
+
+def test_older_never_replaces_newer_but_fills_the_days_around_it(lab):
+    lab.publish(report_slice(DAY2, DAY2), [performance_row(DAY2)], as_of=NOON + HOUR)
+    published = lab.publish(
+        report_slice(DAY1, DAY3),
+        [performance_row(day, spend="7") for day in (DAY1, DAY2, DAY3)],
+        load_id="backfill",
+        as_of=NOON,
+    )
+    assert published.dates_published == (DAY1, DAY3)
+    assert published.dates_skipped == (DAY2,)
+    assert (published.rows_before, published.rows_after) == (1, 3)
+    assert spend(lab) == {DAY1: 7, DAY2: 5, DAY3: 7}
+    assert waiting(lab) == 0
+
+
+def test_a_slice_older_on_all_days_changes_nothing(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)], as_of=NOON + HOUR)
+    published = lab.publish(report_slice(), [performance_row(DAY2)], load_id="backfill", as_of=NOON)
+    assert published.dates_published == ()
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_a_day_emptied_upstream_is_emptied(lab):
+    lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
+    published = lab.publish(
+        report_slice(), [performance_row(DAY1)], load_id="load-2", as_of=NOON + HOUR
+    )
+    assert spend(lab) == {DAY1: 5}
+    assert {(r.date, r.new) for r in published.restated} == {(DAY2, None)}
+
+
+def test_a_wholly_empty_slice_empties_its_days_and_is_noted(lab):
+    lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
+    empty = result(report_slice(), as_of=NOON + HOUR)
+    lab.warehouse.load(manifest(empty, load_id="load-2"))
+    lab.warehouse.publish(empty, "load-2", ORG, NOON)
+    assert spend(lab) == {}
+    loads = lab.warehouse.query('SELECT date, "rows", spend, load_id FROM liftos.loads ORDER BY 1')
+    assert loads == [(DAY1, 0, None, "load-2"), (DAY2, 0, None, "load-2")]
+
+
+def test_a_failed_slice_deletes_nothing(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    failed = result(report_slice(), as_of=NOON + HOUR, status="failed", error="report expired")
+    assert lab.warehouse.load(manifest(failed, load_id="load-2")) == 0
+    with pytest.raises(WarehouseError, match="report expired"):
+        lab.warehouse.publish(failed, "load-2", ORG, NOON)
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_a_slice_of_only_some_ids_is_refused(lab):
+    part = report_slice().narrowed(ids=Ids(values=("c1",)))
+    with pytest.raises(WarehouseError, match="restricted to some ids"):
+        lab.publish(part, [performance_row(DAY1)])
+
+
+def test_a_slice_that_was_not_normalized_is_refused(lab):
+    raw = (File(path="raw", rows=3, bytes=1, sha256=""),)
+    with pytest.raises(StagingError, match="Normalize"):
+        lab.warehouse.publish(result(report_slice(), raw=raw), "load-1", ORG, NOON)
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [{"date": DAY3}, {"account_id": "other"}, {"org_id": "other"}, {"report": "other"},
+     {"level": "ad"}, {"platform": None}, {"date": None}],
+)  # fmt: skip
+def test_a_row_the_slice_did_not_declare_stops_it(lab, stranger):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    rows = [performance_row(DAY1, spend="9"), performance_row(DAY2, **stranger)]
+    with pytest.raises(WarehouseError, match="1 of its 2 rows"):
+        lab.publish(report_slice(), rows, load_id="load-2", as_of=NOON + HOUR)
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_other_reports_levels_and_accounts_are_untouched(lab):
+    ad, wide, other = Level.AD, "demographics_country", "2002"
+    lab.publish(report_slice(level=ad), [performance_row(DAY1, level="ad")], load_id="a")
+    lab.publish(report_slice(report=wide), [performance_row(DAY1, report=wide)], load_id="b")
+    lab.publish(report_slice(account=other), [performance_row(DAY1, account_id=other)], load_id="c")
+    lab.publish(report_slice(DAY3, DAY3), [performance_row(DAY3)], load_id="d")
+    before = lab.warehouse.checksum("performance")
+    lab.publish(report_slice(), [performance_row(DAY1)], load_id="e")
+    mine = "load_id = 'e'"
+    assert lab.warehouse.checksum("performance", f"NOT ({mine})") == before
+    empty = result(report_slice(), as_of=NOON + HOUR)
+    lab.warehouse.publish(empty, "f", ORG, NOON)
+    assert lab.warehouse.checksum("performance") == before
+
+
+def test_nulls_in_key_columns_are_kept_and_replaced(lab):
+    rows = [performance_row(DAY1, campaign_id=None), performance_row(DAY1, campaign_id="")]
+    for load in ("load-1", "load-2"):
+        lab.publish(report_slice(), rows, load_id=load)
+    found = lab.warehouse.query("SELECT campaign_id FROM liftos.performance ORDER BY 1 NULLS LAST")
+    assert found == [("",), (None,)]
+
+
+def test_attribution_windows_do_not_multiply_a_day(lab):
+    part = report_slice(attribution_windows=("7d_click", "1d_view"))
+    rows = [performance_row(DAY1, attribution_window=w) for w in part.report.attribution_windows]
+    lab.publish(part, rows)
+    moved = [dict(row, spend="6") for row in rows]
+    published = lab.publish(part, moved, load_id="load-2", as_of=NOON + HOUR)
+    assert [(r.old, r.new) for r in published.restated] == [(5, 6)]
+    [(rows_of_day, total)] = lab.warehouse.query(
+        'SELECT "rows", spend FROM liftos.loads WHERE date = ?', [DAY1]
+    )
+    assert (rows_of_day, total) == (2, 6)
+
+
+def test_loads_tell_rows_spend_and_moment_of_every_declared_day(lab):
+    lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY1, campaign_id="c2")])
+    loads = lab.warehouse.query(
+        'SELECT org_id, platform, report, level, account_id, date, "rows", spend, conversions,'
+        " epoch(as_of), load_id FROM liftos.loads ORDER BY date"
+    )
+    head = (ORG, "meta", "basic", "campaign", "1001")
+    assert loads == [
+        (*head, DAY1, 2, 10, 2, NOON, "load-1"),
+        (*head, DAY2, 0, None, None, NOON, "load-1"),
+    ]
+
+
+def test_rows_of_several_days_belong_to_their_first_day(lab):
+    part = report_slice(DAY1, DAY3, time_increment=3)
+    lab.publish(part, [performance_row(DAY1, date_end=DAY3)])
+    lab.publish(part, [performance_row(DAY1, date_end=DAY3)], load_id="b", as_of=NOON + HOUR)
+    assert spend(lab) == {DAY1: 5}
+
+
+def test_organizations_do_not_replace_one_another(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    theirs = lab.staged(report_slice(), [performance_row(DAY1, org_id="globex")], load_id="g")
+    lab.warehouse.load(manifest(theirs, load_id="g", org_id="globex"))
+    lab.warehouse.publish(theirs, "g", "globex", NOON)
+    assert spend(lab) == {DAY1: 10}
