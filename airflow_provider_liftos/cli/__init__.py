@@ -1,0 +1,1 @@
+"""Commands, and the local Airflow they and the tests run on."""
