@@ -1,0 +1,1 @@
+"""Grading what was loaded before anybody sees it: rules, suites, score, decisions."""

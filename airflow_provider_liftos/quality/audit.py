@@ -1,0 +1,255 @@
+"""The audit of a run: all its slices at once, one decision each.
+
+Rows are judged where they are staged, sums where they were loaded (the audit schema). Nothing here
+publishes, deletes or discards: a blocked slice leaves published days as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.report import Account
+from airflow_provider_liftos.model.unified import TABLES
+from airflow_provider_liftos.quality import days, facts, frames, gx, suites
+from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
+from airflow_provider_liftos.quality.policy import Policy, by_account, decide
+from airflow_provider_liftos.quality.rows import judge_rows, verdict
+from airflow_provider_liftos.quality.rules import ROW_RULES, Rule, catalogue, relation_rules
+from airflow_provider_liftos.quality.score import Score, score
+
+TableOf = Callable[[SliceResult], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOutcome:
+    """Findings, decisions in the order of the manifest's slices, and scores."""
+
+    platform: str
+    findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...]
+    score: Score
+    accounts: Mapping[str, Score]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Findings that someone should read."""
+        bad = {Status.FAILED, Status.NOT_EVALUATED}
+        return tuple(f for f in self.findings if f.status in bad)
+
+    @property
+    def blocked(self) -> tuple[Decision, ...]:
+        """Decisions against publishing."""
+        return tuple(d for d in self.decisions if d.verdict is Verdict.BLOCK)
+
+    def publishable(self, manifest: Manifest) -> tuple[SliceResult, ...]:
+        """Slices of the audited manifest that may be published."""
+        blocked = {d.fingerprint for d in self.blocked}
+        return tuple(r for r in manifest.slices if r.slice.fingerprint() not in blocked)
+
+    def to_json(self) -> dict[str, Any]:
+        """Scores and decisions, small enough to travel between tasks."""
+        return {
+            "platform": self.platform,
+            "score": self.score.value,
+            "level": self.score.level,
+            "accounts": {a: {"score": s.value, "level": s.level} for a, s in self.accounts.items()},
+            "decisions": [d.to_json() for d in self.decisions],
+        }
+
+
+def audit(
+    manifest: Manifest,
+    *,
+    warehouse: days.Reader,
+    expected_accounts: Collection[str | Account],
+    today: date | datetime,
+    previous: Sequence[days.PublishedDay] | None = None,
+    policy: Policy | None = None,
+    delay_days: int = 1,
+    exact: Collection[str] = (),
+    severities: Mapping[str, str] | None = None,
+    table_of: TableOf | None = None,
+) -> AuditOutcome:
+    """Judge a loaded, unpublished manifest.
+
+    ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
+    published before; None asks the warehouse. ``delay_days`` is how late the platform is by nature.
+    ``exact`` names reports whose breakdown values partition every row. ``severities`` regrades
+    rules by name.
+
+    Raises:
+        ConfigurationError: a regraded rule or its severity does not exist.
+        WarehouseError: the warehouse cannot be asked; nothing is decided then.
+    """
+    run = _Run(manifest, warehouse, table_of or (lambda result: result.table), severities)
+    known = days.published_days(warehouse, manifest) if previous is None else previous
+    accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
+    findings = (
+        *run.row_findings(),
+        *run.slice_findings(
+            facts.Facts(
+                manifest=manifest, loaded=days.loaded_days(warehouse, manifest),
+                published=known, today=today, delay_days=delay_days, exact=exact,
+            )
+        ),
+        *run.account_findings(facts.accounts_present(manifest, dict.fromkeys(accounts))),
+    )  # fmt: skip
+    scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
+    return AuditOutcome(
+        platform=manifest.platform,
+        findings=findings,
+        decisions=_decisions(manifest, findings, scores, policy or Policy()),
+        score=score(findings),
+        accounts=scores,
+    )
+
+
+def _decisions(
+    manifest: Manifest, findings: Sequence[Finding], scores: Mapping[str, Score], policy: Policy
+) -> tuple[Decision, ...]:
+    own: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        own.setdefault((finding.account_id, finding.fingerprint), []).append(finding)
+    decisions = []
+    for result in manifest.slices:
+        account = result.slice.account_id
+        of_slice = own.get((account, result.slice.fingerprint()), [])
+        decisions.append(
+            decide(result, [*of_slice, *own.get((account, ""), [])], scores[account], policy)
+        )
+    return tuple(decisions)
+
+
+class _Run:
+    """What every finding of one audit shares."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        warehouse: days.Reader,
+        table_of: TableOf,
+        severities: Mapping[str, str] | None,
+    ) -> None:
+        self._manifest = manifest
+        self._warehouse = warehouse
+        self._severities = severities
+        self._rules = catalogue(severities=severities)
+        self._tables = [table_of(result) for result in manifest.slices]
+
+    def row_findings(self) -> Iterator[Finding]:
+        """Rules over rows, for each slice that was extracted in full."""
+        for name in dict.fromkeys(self._tables):
+            complete = {
+                number: result
+                for number, result in enumerate(self._manifest.slices)
+                if self._tables[number] == name and result.status == "complete"
+            }
+            yield from (
+                self._of_table(name, complete)
+                if name in TABLES
+                else self._of_nothing(name, complete)
+            )
+
+    def _of_table(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
+        table = TABLES[name]
+        rules = catalogue(table, self._severities)
+        tallies = judge_rows(self._manifest, table, results, rules)
+        checks = suites.row_checks(table)
+        for number, result in results.items():
+            for rule in (*ROW_RULES, *relation_rules(table)):
+                own = [check for check in checks if check.rule == rule.name]
+                if not own:
+                    continue
+                said = verdict(rules[rule.name], own, number, tallies)
+                yield self._finding(
+                    rules[rule.name], said.status, result, observed=said.observed,
+                    failing_share=said.share, sample=said.sample,
+                )  # fmt: skip
+
+    def _of_nothing(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
+        for result in results.values():
+            yield self._finding(
+                self._rules["required_fields"], Status.NOT_EVALUATED, result,
+                observed=f"the unified schema has no table {name!r}",
+            )  # fmt: skip
+
+    def slice_findings(self, known: facts.Facts) -> Iterator[Finding]:
+        """Rules over whole slices."""
+        numbers = list(self._slice_numbers(known))
+        suite = suites.number_suite("slices", suites.SLICE_LIMITS, self._rules)
+        for row, rule, status, note in _judge_numbers(numbers, suite, suites.SLICE_LIMITS):
+            yield self._finding(
+                self._rules[rule], status, self._manifest.slices[row], observed=note,
+                failing_share=float(status is Status.FAILED),
+            )  # fmt: skip
+
+    def _slice_numbers(self, known: facts.Facts) -> Iterator[dict[str, facts.Number]]:
+        loaded: dict[str, dict[str, tuple[int, int]]] = {}
+        living: dict[str, dict[str, int]] = {}
+        for name, result in zip(self._tables, self._manifest.slices, strict=True):
+            if result.slice.report or name not in TABLES:
+                yield known.numbers(result) if result.slice.report else {}
+                continue
+            table, account = TABLES[name], result.slice.account_id
+            if name not in loaded:
+                loaded[name] = days.loaded_entities(self._warehouse, self._manifest, table)
+                living[name] = days.current_entities(self._warehouse, self._manifest, table)
+            yield facts.entity_numbers(
+                result, loaded[name].get(account), living[name].get(account, 0)
+            )
+
+    def account_findings(self, numbers: Mapping[str, facts.Number]) -> Iterator[Finding]:
+        """Rules over expected accounts."""
+        accounts = list(numbers)
+        rows = [{"accounts_present": number} for number in numbers.values()]
+        suite = suites.number_suite("accounts", suites.ACCOUNT_LIMITS, self._rules)
+        for row, rule, status, note in _judge_numbers(rows, suite, suites.ACCOUNT_LIMITS):
+            yield self._finding(
+                self._rules[rule], status, accounts[row], observed=note,
+                failing_share=float(status is Status.FAILED),
+            )  # fmt: skip
+
+    def _finding(
+        self, rule: Rule, status: Status, subject: SliceResult | str, **said: Any
+    ) -> Finding:
+        whose: dict[str, Any] = {"account_id": subject} if isinstance(subject, str) else {
+            "account_id": subject.slice.account_id,
+            "fingerprint": subject.slice.fingerprint(),
+            "report": subject.slice.report.name if subject.slice.report else subject.table,
+            "level": str(subject.slice.report.level) if subject.slice.report else "",
+        }  # fmt: skip
+        bad = status in {Status.FAILED, Status.NOT_EVALUATED}
+        return Finding(
+            platform=self._manifest.platform, rule=rule.name, dimension=rule.dimension.value,
+            severity=rule.severity.value, status=status, expected=rule.doc,
+            advice=rule.advice if bad else "", **whose, **said,
+        )  # fmt: skip
+
+
+def _judge_numbers(
+    numbers: Sequence[Mapping[str, facts.Number]],
+    suite: Mapping[str, Any],
+    limits: Mapping[str, float],
+) -> Iterator[tuple[int, str, Status, str]]:
+    """Row, rule, status and note for each number; what is no number does not apply."""
+    if not numbers:
+        return
+    frame = frames.numbers_frame(facts.columns(numbers, limits))
+    judgements = gx.judge(frame, suite)
+    for rule in limits:
+        judgement, applies = judgements[rule], frame[rule].notna()
+        broken = set(judgement.broken)
+        for row, of_row in enumerate(numbers):
+            value, note = of_row.get(rule, facts.NOTHING)
+            if not applies[row]:
+                yield row, rule, Status.NOT_APPLICABLE, ""
+            elif judgement.raised:
+                yield row, rule, Status.NOT_EVALUATED, judgement.raised
+            else:
+                failed = row in broken
+                status = Status.FAILED if failed else Status.PASSED
+                yield row, rule, status, note if failed else f"{value:g}"

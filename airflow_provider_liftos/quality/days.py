@@ -1,0 +1,170 @@
+"""What the warehouse says about a load: sums per day in the audit schema, days already published.
+
+One statement over the audited rows counts, sums and finds repeated keys in a single pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Protocol
+
+from airflow_provider_liftos.engine.manifest import Manifest
+from airflow_provider_liftos.model.unified import PERFORMANCE, Table
+
+METRICS = ("impressions", "clicks", "spend")  # additive, and given by every platform
+
+
+class Quoting(Protocol):
+    """How the engine writes names."""
+
+    def ident(self, *parts: str) -> str:
+        """A quoted, dotted name."""
+
+
+class Names(Protocol):
+    """Where the tables are."""
+
+    @property
+    def capabilities(self) -> Quoting:
+        """The engine's ways."""
+
+    def published(self, table: str) -> str:
+        """The table people read."""
+
+    def audit(self, table: str) -> str:
+        """Its copy that waits for the verdict."""
+
+
+class Reader(Protocol):
+    """The part of a warehouse that an audit needs."""
+
+    @property
+    def layout(self) -> Names:
+        """Where the tables are."""
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a reading statement with ``?`` placeholders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDay:
+    """Rows under audit of one day and attribution window; ``sums`` are of ``METRICS``."""
+
+    rows: int
+    duplicates: int
+    sums: tuple[float | None, ...]
+
+    @property
+    def has_spend(self) -> bool:
+        """Whether money was spent; reports without spend count by their rows."""
+        spend = self.sums[METRICS.index("spend")]
+        return self.rows > 0 if spend is None else spend > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedDay:
+    """A day as the ledger of publications has it."""
+
+    account_id: str
+    report: str
+    level: str
+    date: date
+    rows: int
+    spend: float | None = None
+
+    @property
+    def has_spend(self) -> bool:
+        """Whether money was spent; reports without spend count by their rows."""
+        return self.rows > 0 if self.spend is None else self.spend > 0
+
+
+Key = tuple[str, str, str]  # account, report, level
+LoadedDays = dict[Key, dict[date, dict[str, LoadedDay]]]  # by day, then attribution window
+
+
+def loaded_days(warehouse: Reader, manifest: Manifest) -> LoadedDays:
+    """Every day of the load that has rows. Raises WarehouseError as the warehouse does."""
+    ident = warehouse.layout.capabilities.ident
+    key = ", ".join(ident(name) for name in PERFORMANCE.key if name not in {"org_id", "platform"})
+    outer = ", ".join(
+        ident(n) for n in ("account_id", "report", "level", "date", "attribution_window")
+    )
+    inner = ", ".join(f"SUM({ident(m)}) AS {ident(m)}" for m in METRICS)
+    sums = ", ".join(f"SUM({ident(m)})" for m in METRICS)
+    found = warehouse.query(
+        f"SELECT {outer}, SUM(n), SUM(n) - COUNT(*), {sums}"
+        f" FROM (SELECT {key}, COUNT(*) AS n, {inner}"
+        f" FROM {warehouse.layout.audit('performance')} WHERE {_scope(ident)}"
+        f" AND {ident('load_id')} = ? GROUP BY {key}) AS keyed GROUP BY {outer}",
+        (manifest.org_id, manifest.platform, manifest.load_id),
+    )
+    days: LoadedDays = {}
+    for account, report, level, day, window, rows, duplicates, *totals in found:
+        of_day = days.setdefault((account, report, level), {}).setdefault(day, {})
+        of_day[window] = LoadedDay(
+            rows=int(rows),
+            duplicates=int(duplicates),
+            sums=tuple(None if total is None else float(total) for total in totals),
+        )
+    return days
+
+
+def published_days(warehouse: Reader, manifest: Manifest) -> list[PublishedDay]:
+    """Published days of the manifest's window and one day to either side of it."""
+    windows = [r.slice.window for r in manifest.slices if r.slice.report]
+    if not windows:
+        return []
+    ident = warehouse.layout.capabilities.ident
+    columns = ", ".join(
+        ident(n) for n in ("account_id", "report", "level", "date", "rows", "spend")
+    )
+    found = warehouse.query(
+        f"SELECT {columns} FROM {warehouse.layout.published('loads')}"
+        f" WHERE {_scope(ident)} AND {ident('date')} BETWEEN ? AND ?",
+        (
+            manifest.org_id,
+            manifest.platform,
+            min(w.since for w in windows) - timedelta(days=1),
+            max(w.until for w in windows) + timedelta(days=1),
+        ),
+    )
+    return [
+        PublishedDay(
+            account_id=account, report=report, level=level, date=day, rows=int(rows),
+            spend=None if spend is None else float(spend),
+        )
+        for account, report, level, day, rows, spend in found
+    ]  # fmt: skip
+
+
+def loaded_entities(
+    warehouse: Reader, manifest: Manifest, table: Table
+) -> dict[str, tuple[int, int]]:
+    """Rows, and rows too many of a key, of each account's snapshot under audit."""
+    ident = warehouse.layout.capabilities.ident
+    key = ", ".join(ident(name) for name in table.key if name not in {"org_id", "platform"})
+    found = warehouse.query(
+        f"SELECT {ident('account_id')}, SUM(n), SUM(n) - COUNT(*) FROM (SELECT {key}, COUNT(*) AS n"
+        f" FROM {warehouse.layout.audit(table.name)} WHERE {_scope(ident)}"
+        f" AND {ident('load_id')} = ? GROUP BY {key}) AS keyed GROUP BY {ident('account_id')}",
+        (manifest.org_id, manifest.platform, manifest.load_id),
+    )
+    return {account: (int(rows), int(duplicates)) for account, rows, duplicates in found}
+
+
+def current_entities(warehouse: Reader, manifest: Manifest, table: Table) -> dict[str, int]:
+    """How many entities of each account are published as living."""
+    ident = warehouse.layout.capabilities.ident
+    found = warehouse.query(
+        f"SELECT {ident('account_id')}, COUNT(*) FROM {warehouse.layout.published(table.name)}"
+        f" WHERE {_scope(ident)} AND {ident('valid_to')} IS NULL AND NOT {ident('is_deleted')}"
+        f" GROUP BY {ident('account_id')}",
+        (manifest.org_id, manifest.platform),
+    )
+    return {account: int(rows) for account, rows in found}
+
+
+def _scope(ident: Any) -> str:
+    return f"{ident('org_id')} = ? AND {ident('platform')} = ?"

@@ -1,0 +1,278 @@
+"""One number per aggregate rule for each slice and account; Great Expectations judges them.
+
+Not a number means that the rule does not apply. Each number comes with a note for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from math import nan
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.report import Level, Report
+from airflow_provider_liftos.quality.days import (
+    Key,
+    LoadedDay,
+    LoadedDays,
+    PublishedDay,
+)
+from airflow_provider_liftos.quality.sums import drift, excess
+
+Number = tuple[float, str]
+NOTHING: Number = (nan, "")
+DAY = timedelta(days=1)
+COARSEST_FIRST = tuple(Level)
+
+
+def due_day(today: date | datetime, timezone: str, delay_days: int) -> date:
+    """The newest day an account should have; a moment is read in the account's zone."""
+    return _day_in(timezone, today) - timedelta(days=delay_days)
+
+
+def _day_in(timezone: str, moment: date | datetime) -> date:
+    if not isinstance(moment, datetime):
+        return moment
+    try:
+        return moment.astimezone(ZoneInfo(timezone)).date()
+    except (ZoneInfoNotFoundError, ValueError):  # the rule about zones reports it
+        return moment.date()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a run when its slices are judged as wholes."""
+
+    manifest: Manifest
+    loaded: LoadedDays
+    published: Sequence[PublishedDay]
+    today: date | datetime
+    delay_days: int = 1
+    exact: Collection[str] = frozenset()
+    _history: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
+    _complete: dict[Key, list[SliceResult]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for day in self.published:
+            key = (day.account_id, day.report, day.level)
+            self._history.setdefault(key, {})[day.date] = day
+        for result in self.manifest.slices:
+            if result.slice.report and result.status == "complete":
+                self._complete.setdefault(_key(result), []).append(result)
+
+    def numbers(self, result: SliceResult) -> dict[str, Number]:
+        """Of a slice of a report, complete or not."""
+        if result.status != "complete":
+            return {"slice_complete": failure(result)}
+        rows = sum(day.rows for _, day in self._days(_key(result), result))
+        return {
+            "slice_complete": (0, ""),
+            "rows_loaded": loaded(self._staged(result), rows),
+            "key_unique": self._duplicates(result) if rows else NOTHING,
+            "data_fresh": self._lateness(result) if rows else NOTHING,
+            "expected_days_present": self._gaps(result) if rows else NOTHING,
+            "empty_is_not_zero": (0, "") if rows else self._emptied(result),
+            "levels_add_up": self._levels(result) if rows else NOTHING,
+            "breakdowns_add_up": self._breakdowns(result) if rows else NOTHING,
+        }
+
+    def _days(
+        self, key: Key, within: SliceResult | Collection[date]
+    ) -> Iterator[tuple[tuple[date, str], LoadedDay]]:
+        """Loaded days of a key, by day and attribution window."""
+        dates = within.slice.window.dates() if isinstance(within, SliceResult) else within
+        loaded_of_key = self.loaded.get(key, {})
+        for day in dates:
+            for window, found in loaded_of_key.get(day, {}).items():
+                yield (day, window), found
+
+    def _staged(self, result: SliceResult) -> int:
+        """Staged rows of the slice's dates; slices of other ids share the dates."""
+        return sum(
+            other.rows
+            for other in self._complete[_key(result)]
+            if other.slice.window == result.slice.window
+        )
+
+    def _duplicates(self, result: SliceResult) -> Number:
+        count = sum(day.duplicates for _, day in self._days(_key(result), result))
+        return count, f"{count} rows repeat the key of another"
+
+    def _lateness(self, result: SliceResult) -> Number:
+        """Days that the newest one is behind; only the newest slice of a report can be late."""
+        window, report = result.slice.window, _report(result)
+        newest_slice = max(r.slice.window.until for r in self._complete[_key(result)])
+        due = min(self._due(result), window.until)
+        if window.until < newest_slice or due < window.since:
+            return NOTHING
+        newest = max(day for (day, _), _ in self._days(_key(result), result))
+        covered = newest + timedelta(days=report.time_increment - 1)
+        return max(0, (due - covered).days), f"newest day {covered}, expected {due}"
+
+    def _due(self, result: SliceResult) -> date:
+        return due_day(self.today, result.account.timezone, self.delay_days)
+
+    def _gaps(self, result: SliceResult) -> Number:
+        """Days without rows between days with spend."""
+        if _report(result).time_increment != 1:
+            return NOTHING
+        key = _key(result)
+        there = {day for (day, _), _ in self._days(key, result)}
+        missing = [day for day in result.slice.window.dates() if day not in there]
+        gaps = [day for day in missing if self._between_spend(key, day, missing)]
+        return len(gaps), f"no rows on {', '.join(map(str, gaps[:5]))}"
+
+    def _between_spend(self, key: Key, day: date, missing: Collection[date]) -> bool:
+        before = after = day
+        while before in missing:
+            before -= DAY
+        while after in missing:
+            after += DAY
+        return bool(self._spent(key, before) and self._spent(key, after))
+
+    def _spent(self, key: Key, day: date) -> bool | None:
+        """Whether there was spend, by this load or else as published; None when nobody knows."""
+        if found := self.loaded.get(key, {}).get(day):
+            return any(of_window.has_spend for of_window in found.values())
+        if any(_covers(r, day) for r in self._complete.get(key, ())):
+            return False
+        before = self._history.get(key, {}).get(day)
+        return None if before is None else before.has_spend
+
+    def _emptied(self, result: SliceResult) -> Number:
+        """An answer without rows: one where there is a sign of spend, nothing if no sign at all."""
+        key, window = _key(result), result.slice.window
+        yesterday = window.since - DAY
+        spent = self._spent(key, yesterday)
+        if spent:
+            return 1, f"no rows, but spend on {yesterday}, the day before the window"
+        known = [d for d in window.dates() if d in self._history.get(key, {})]
+        if days := [d for d in known if self._history[key][d].has_spend]:
+            return 1, f"no rows, but {len(days)} of its days are published with spend"
+        if level := self._spending_level(result):
+            return 1, f"no rows, but the {level} level of the same run has spend"
+        return NOTHING if spent is None and not known else (0, "")
+
+    def _spending_level(self, result: SliceResult) -> str:
+        account, report, own = _key(result)
+        if _report(result).breakdowns or _report(result).action_breakdowns:
+            return ""
+        for level in COARSEST_FIRST:
+            days = self._days((account, report, level), result)
+            if level != own and any(day.has_spend for _, day in days):
+                return str(level)
+        return ""
+
+    def _levels(self, result: SliceResult) -> Number:
+        """Drift from the coarsest level, in tolerances."""
+        account, report, own = _key(result)
+        for level in COARSEST_FIRST[: COARSEST_FIRST.index(Level(own))]:
+            reference = (account, report, str(level))
+            if common := self._common(result, reference):
+                value, worst = drift(
+                    dict(self._days(_key(result), common)), dict(self._days(reference, common))
+                )
+                return value, f"{worst} at {level} level"
+        return NOTHING
+
+    def _breakdowns(self, result: SliceResult) -> Number:
+        """Excess over the un-broken total, in tolerances; for exact ones also what is missing."""
+        report = _report(result)
+        if not report.breakdowns or report.action_breakdowns:
+            return NOTHING
+        compare = drift if report.name in self.exact else excess
+        for reference in self._unbroken(result):
+            if common := self._common(result, reference):
+                value, worst = compare(
+                    dict(self._days(_key(result), common)), dict(self._days(reference, common))
+                )
+                return value, f"{worst} un-broken in {reference[1]}:{reference[2]}"
+        return NOTHING
+
+    def _unbroken(self, result: SliceResult) -> list[Key]:
+        """Reports of the run without breakdowns, best reference first."""
+        account, _, own = _key(result)
+        plain = [
+            key
+            for key, results in self._complete.items()
+            if key[0] == account
+            and not any(_report(r).breakdowns or _report(r).action_breakdowns for r in results)
+        ]
+        return sorted(
+            plain,
+            key=lambda k: (k[2] != own, k[1] != "basic", COARSEST_FIRST.index(Level(k[2])), k[1]),
+        )
+
+    def _common(self, result: SliceResult, reference: Key) -> list[date]:
+        """Days of the slice that complete slices of another report or level cover."""
+        others = self._complete.get(reference, ())
+        steps = {_report(r).time_increment for r in (result, *others)}
+        if len(steps) != 1:
+            return []
+        return [d for d in result.slice.window.dates() if any(_covers(r, d) for r in others)]
+
+
+def failure(result: SliceResult) -> Number:
+    """Of a slice that ended without its rows."""
+    return 1, result.error or "the slice was not extracted in full"
+
+
+def loaded(staged: int, rows: int) -> Number:
+    """Rows too few or too many in the audit table."""
+    return abs(staged - rows), f"{rows} rows loaded of {staged} staged"
+
+
+def entity_numbers(
+    result: SliceResult, under_audit: tuple[int, int] | None, living: int
+) -> dict[str, Number]:
+    """Of a slice of a stream, which is a snapshot of all entities of an account."""
+    if result.status != "complete":
+        return {"slice_complete": failure(result)}
+    rows, duplicates = under_audit or (0, 0)
+    emptied: Number = (0, "")
+    if not rows:
+        emptied = (1, f"no rows, but {living} are published") if living else NOTHING
+    return {
+        "slice_complete": (0, ""),
+        "rows_loaded": loaded(result.rows, rows),
+        "key_unique": (duplicates, f"{duplicates} rows too many") if rows else NOTHING,
+        "empty_is_not_zero": emptied,
+    }
+
+
+def accounts_present(manifest: Manifest, expected: Collection[str]) -> dict[str, Number]:
+    """For each expected account whether its basic report is there in full."""
+    basic: dict[str, list[str]] = {}
+    for result in manifest.slices:
+        if result.slice.report and result.slice.report.name == "basic":
+            basic.setdefault(result.slice.account_id, []).append(result.status)
+    numbers: dict[str, Number] = {}
+    for account in expected:
+        states = basic.get(account, [])
+        bad = len([state for state in states if state != "complete"])
+        note = f"{bad} of {len(states)} slices failed" if states else "no slice of the account"
+        numbers[account] = (float(bad > 0 or not states), note) if basic else NOTHING
+    return numbers
+
+
+def columns(
+    numbers: Sequence[Mapping[str, Number]], rules: Collection[str]
+) -> dict[str, list[float]]:
+    """The numbers as columns of a frame, a row each."""
+    return {rule: [n.get(rule, NOTHING)[0] for n in numbers] for rule in rules}
+
+
+def _report(result: SliceResult) -> Report:
+    assert result.slice.report is not None  # noqa: S101 - callers hold slices of reports
+    return result.slice.report
+
+
+def _key(result: SliceResult) -> Key:
+    report = _report(result)
+    return result.slice.account_id, report.name, str(report.level)
+
+
+def _covers(result: SliceResult, day: date) -> bool:
+    return result.slice.window.since <= day <= result.slice.window.until

@@ -1,0 +1,80 @@
+"""Findings and scores in the state store, where they outlive the run."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_liftos.quality.audit import AuditOutcome
+from airflow_provider_liftos.quality.findings import Finding, Status
+from airflow_provider_liftos.state.store import StateStore
+from airflow_provider_liftos.state.tables import quality_results, quality_scores
+
+# Ids are derived from the run, so that an audit that is repeated replaces what it said before.
+_NAMESPACE = uuid.UUID("6f1f4b0e-5f0e-4a53-9a4e-3b4f6d0c2a11")
+
+
+def record(
+    store: StateStore, outcome: AuditOutcome, *, org_id: str, dag_id: str, run_id: str
+) -> None:
+    """Write an outcome in one transaction, in place of the same run's earlier ones.
+
+    Raises:
+        ConfigurationError: the store cannot be used as configured.
+        StagingError: the disk is full or broken.
+        Unavailable: the store is out of reach; asking again may help.
+    """
+    now = store.clock.now()
+    run = {"org_id": org_id, "dag_id": dag_id, "run_id": run_id, "platform": outcome.platform}
+    common = {**run, "created_at": now}
+    findings = [_result(finding, common) for finding in outcome.findings]
+    scores = [_score(account, value, common) for account, value in _scores(outcome)]
+    with store.write() as connection:
+        for table, rows in ((quality_results, findings), (quality_scores, scores)):
+            same = [table.c[name] == value for name, value in run.items()]
+            connection.execute(table.delete().where(*same))
+            if rows:
+                connection.execute(table.insert(), rows)
+
+
+def _scores(outcome: AuditOutcome) -> Iterator[tuple[str | None, Any]]:
+    """The run's score is the one without an account."""
+    yield None, outcome.score
+    yield from outcome.accounts.items()
+
+
+def _result(finding: Finding, common: dict[str, Any]) -> dict[str, Any]:
+    judged = finding.status in {Status.PASSED, Status.FAILED}
+    return {
+        **common,
+        "id": _id(common, finding.account_id, finding.fingerprint, finding.rule),
+        "account_id": finding.account_id,
+        "report": finding.report or None,
+        "level": finding.level or None,
+        "rule": finding.rule,
+        "dimension": finding.dimension,
+        "severity": finding.severity,
+        "status": finding.status.value,
+        "observed": finding.observed,
+        "expected": finding.expected,
+        "failing_share": finding.failing_share if judged else None,
+        "sample": json.dumps(list(finding.sample)),
+        "advice": finding.advice,
+    }
+
+
+def _score(account: str | None, value: Any, common: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **common,
+        "id": _id(common, account or "", "score"),
+        "account_id": account,
+        "score": value.value,
+        "level": value.level,
+    }
+
+
+def _id(common: dict[str, Any], *parts: str) -> str:
+    whole = (*(str(common[n]) for n in ("org_id", "dag_id", "run_id", "platform")), *parts)
+    return str(uuid.uuid5(_NAMESPACE, json.dumps(whole)))

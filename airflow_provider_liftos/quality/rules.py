@@ -1,0 +1,224 @@
+"""The rule catalogue as data: what is judged, how grave a failure is, what to do about it.
+
+A rule says nothing of how it is judged: ``suites`` turns rules into expectations over rows of a
+staged table, over slices, or over accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.unified import PERFORMANCE, Table
+
+
+class Severity(StrEnum):
+    """How grave a failure is. Great Expectations has three severities; ours travel in ``meta``."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def weight(self) -> float:
+        """What a rule of this severity counts in the score."""
+        return {"critical": 3.0, "high": 2.0, "medium": 1.5, "low": 1.0}[self.value]
+
+    @property
+    def gx(self) -> str:
+        """The nearest severity that Great Expectations knows."""
+        return {"critical": "critical", "low": "info"}.get(self.value, "warning")
+
+
+class Dimension(StrEnum):
+    """The six dimensions of data quality."""
+
+    COMPLETENESS = "completeness"
+    ACCURACY = "accuracy"
+    CONSISTENCY = "consistency"
+    TIMELINESS = "timeliness"
+    UNIQUENESS = "uniqueness"
+    VALIDITY = "validity"
+
+
+class Judges(StrEnum):
+    """What a rule looks at: single rows, or one number per slice or account."""
+
+    ROW = "row"
+    AGGREGATE = "aggregate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule. ``mostly`` is the share of rows that must obey; ``doc`` what holds when it passes."""
+
+    name: str
+    dimension: Dimension
+    severity: Severity
+    judges: Judges
+    doc: str
+    advice: str
+    mostly: float = 1.0
+
+    @property
+    def weight(self) -> float:
+        """What the rule counts in the score."""
+        return self.severity.weight
+
+
+def _row(name: str, dimension: Dimension, severity: Severity, doc: str, advice: str) -> Rule:
+    return Rule(
+        name=name, dimension=dimension, severity=severity, judges=Judges.ROW, doc=doc, advice=advice
+    )
+
+
+def _sum(name: str, dimension: Dimension, severity: Severity, doc: str, advice: str) -> Rule:
+    return Rule(
+        name=name,
+        dimension=dimension,
+        severity=severity,
+        judges=Judges.AGGREGATE,
+        doc=doc,
+        advice=advice,
+    )
+
+
+REQUIRED_FIELDS = _row(
+    "required_fields", Dimension.COMPLETENESS, Severity.CRITICAL,
+    "Required columns, and the ids of the row's level, hold a value.",
+    "Compare the raw rows of the slice with the platform's field list; a field may be gone.",
+)  # fmt: skip
+VALUES_READABLE = _row(
+    "values_readable", Dimension.VALIDITY, Severity.HIGH,
+    "Every value the platform sent is of its column's type.",
+    "Look the value up in the raw rows; the platform may have changed a format.",
+)  # fmt: skip
+VALUE_RANGES = _row(
+    "value_ranges", Dimension.ACCURACY, Severity.MEDIUM,
+    "Metrics lie within the bounds of the unified schema.",
+    "Compare the day with the platform's own interface.",
+)  # fmt: skip
+SPEND_NOT_NEGATIVE = _row(
+    "spend_not_negative", Dimension.ACCURACY, Severity.HIGH,
+    "Spend is never below zero.",
+    "Look for a correction or a refund booked as spend, and for a wrong unit.",
+)  # fmt: skip
+DERIVED_METRICS_AGREE = _row(
+    "derived_metrics_agree", Dimension.CONSISTENCY, Severity.HIGH,
+    "CTR, CPM and CPC as the platform gives them equal those computed from the row.",
+    "Check the units of spend and which kind of clicks the report counts.",
+)  # fmt: skip
+ROWS_IN_SLICE = _row(
+    "rows_in_slice", Dimension.VALIDITY, Severity.CRITICAL,
+    "Rows belong to the account, report, level and dates that were asked for.",
+    "Compare the request with the answer; the report may have been mixed up with another.",
+)  # fmt: skip
+CURRENCY_MATCHES = _row(
+    "currency_matches_account", Dimension.CONSISTENCY, Severity.CRITICAL,
+    "The rows' currency is the account's.",
+    "Sync the account's settings; if its currency changed, reload its history.",
+)  # fmt: skip
+TIMEZONE_MATCHES = _row(
+    "timezone_matches_account", Dimension.CONSISTENCY, Severity.HIGH,
+    "The rows' time zone is the account's.",
+    "Sync the account's settings; if its zone changed, reload its history.",
+)  # fmt: skip
+MOCK_ROWS_MARKED = _row(
+    "mock_rows_marked", Dimension.VALIDITY, Severity.CRITICAL,
+    "Rows are marked as invented exactly when their load is.",
+    "Check the connection's mode and host; a sandbox may be behind it.",
+)  # fmt: skip
+
+SLICE_COMPLETE = _sum(
+    "slice_complete", Dimension.COMPLETENESS, Severity.CRITICAL,
+    "The slice was extracted in full.",
+    "Read the error of the slice in the run ledger; the next run asks for it again.",
+)  # fmt: skip
+ROWS_LOADED = _sum(
+    "rows_loaded", Dimension.COMPLETENESS, Severity.CRITICAL,
+    "The audit table holds as many rows as were staged.",
+    "Clear the load task; it replaces what it loaded before.",
+)  # fmt: skip
+KEY_UNIQUE = _sum(
+    "key_unique", Dimension.UNIQUENESS, Severity.CRITICAL,
+    "No two rows share a key.",
+    "Check the report's breakdowns: one that is not part of the key, or a page served twice.",
+)  # fmt: skip
+DATA_FRESH = _sum(
+    "data_fresh", Dimension.TIMELINESS, Severity.HIGH,
+    "The newest day that should be there is there.",
+    "See whether the account still delivers; otherwise the platform is late, run again later.",
+)  # fmt: skip
+EXPECTED_DAYS_PRESENT = _sum(
+    "expected_days_present", Dimension.COMPLETENESS, Severity.MEDIUM,
+    "There is no day without rows between days with spend.",
+    "Reload those days; if they stay empty, the account was paused.",
+)  # fmt: skip
+EMPTY_IS_NOT_ZERO = _sum(
+    "empty_is_not_zero", Dimension.COMPLETENESS, Severity.CRITICAL,
+    "An empty answer does not follow days with spend.",
+    "Check permissions and the account's state; to accept the emptiness, lower this severity.",
+)  # fmt: skip
+LEVELS_ADD_UP = _sum(
+    "levels_add_up", Dimension.CONSISTENCY, Severity.HIGH,
+    "Totals of a finer level equal those of the coarsest level of the same run.",
+    "Look for deleted campaigns or ads that the finer report leaves out.",
+)  # fmt: skip
+BREAKDOWNS_ADD_UP = _sum(
+    "breakdowns_add_up", Dimension.CONSISTENCY, Severity.HIGH,
+    "Broken-down rows sum up to no more than the un-broken total; exact ones to the same.",
+    "Check that the breakdown's values do not overlap, and that both reports are of one moment.",
+)  # fmt: skip
+ACCOUNTS_PRESENT = _sum(
+    "accounts_present", Dimension.COMPLETENESS, Severity.HIGH,
+    "Every expected account has its basic report in full.",
+    "See the account's slices in the run ledger; check that the connection still reaches it.",
+)  # fmt: skip
+
+ROW_RULES = (
+    REQUIRED_FIELDS, VALUES_READABLE, VALUE_RANGES, SPEND_NOT_NEGATIVE, DERIVED_METRICS_AGREE,
+    ROWS_IN_SLICE, CURRENCY_MATCHES, TIMEZONE_MATCHES, MOCK_ROWS_MARKED,
+)  # fmt: skip
+SLICE_RULES = (
+    SLICE_COMPLETE, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT, EMPTY_IS_NOT_ZERO,
+    LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
+)  # fmt: skip
+ACCOUNT_RULES = (ACCOUNTS_PRESENT,)
+
+
+def relation_rules(table: Table) -> tuple[Rule, ...]:
+    """One rule per law between columns of the table."""
+    return tuple(
+        _row(
+            relation.name, Dimension.CONSISTENCY, Severity(relation.severity),
+            f"No row has {relation.doc}.",
+            "Compare the day with the platform's own interface; late events can cause it.",
+        )
+        for relation in table.relations
+    )  # fmt: skip
+
+
+def catalogue(
+    table: Table = PERFORMANCE, severities: Mapping[str, str] | None = None
+) -> dict[str, Rule]:
+    """Every rule by name; ``severities`` regrades some of them.
+
+    Raises ConfigurationError on a rule or a severity that does not exist.
+    """
+    rules = (*ROW_RULES, *relation_rules(table), *SLICE_RULES, *ACCOUNT_RULES)
+    named = {rule.name: rule for rule in rules}
+    # A regrading may name a law of another table; only names known nowhere are mistakes.
+    known = named.keys() | {rule.name for rule in relation_rules(PERFORMANCE)}
+    for name, severity in (severities or {}).items():
+        if name not in known:
+            raise ConfigurationError(f"no rule {name!r}; rules are {', '.join(sorted(known))}")
+        if severity not in set(Severity):
+            raise ConfigurationError(
+                f"rule {name!r} has no severity {severity!r}; severities are {', '.join(Severity)}"
+            )
+        if name in named:
+            named[name] = replace(named[name], severity=Severity(severity))
+    return named
