@@ -75,10 +75,12 @@ class DuckDbWarehouse:
         )
         self._leases = leases
         self._views = views or ViewSettings()
+        self._migrated: tuple[int, int] | None = None
         self.layout = Layout(capabilities=CAPABILITIES, schema=schema, audit_schema=audit_schema)
 
     def prepare(self) -> None:
         """Create schemas, tables and missing columns, and bring the views up to date."""
+        self._migrated = None
         with self._write() as session:
             _execute_all(session, create_views(self.layout, self._views))
 
@@ -152,7 +154,7 @@ class DuckDbWarehouse:
     def _write(self) -> Iterator[DuckDbSession]:
         """One transaction; on any error everything is as it was."""
         with _errors(), self._lease(), self._file.open(read_only=False) as connection:
-            _migrate(connection, self.layout, self._views)
+            self._migrate_once(connection)
             connection.begin()
             try:
                 yield DuckDbSession(connection)
@@ -160,6 +162,13 @@ class DuckDbWarehouse:
                 connection.rollback()
                 raise
             connection.commit()
+
+    def _migrate_once(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Look at the tables when a file is first written to: reading the catalogue takes 20 ms."""
+        status = self._file.path.stat()
+        if self._migrated != (identity := (status.st_dev, status.st_ino)):
+            _migrate(connection, self.layout, self._views)
+            self._migrated = identity
 
     @contextmanager
     def _lease(self) -> Iterator[None]:

@@ -19,9 +19,9 @@ def leases(tmp_path: Path) -> Iterator[Leases]:
 
 
 @pytest.fixture(params=["duckdb"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path, leases: Leases) -> object:
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> object:
     """Every warehouse in turn: the contract tests know no engine."""
-    made = {"duckdb": lambda: DuckDbWarehouse(tmp_path / "warehouse.duckdb", leases, wait=20)}
+    made = {"duckdb": lambda: DuckDbWarehouse(tmp_path / "warehouse.duckdb", None, wait=20)}
     return made[request.param]()
 
 

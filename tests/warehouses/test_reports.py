@@ -95,7 +95,7 @@ def test_newer_replaces_older_and_tells_what_moved(lab):
     )
     [moved] = published.restated
     assert (moved.date, moved.metric) == (DAY1, "spend")
-    assert (moved.old, moved.new) == (Decimal("5"), Decimal("5.000001"))
+    assert (moved.old, moved.new) == (5, Decimal("5.000001"))
     assert spend(lab) == {DAY1: Decimal("5.000001"), DAY2: 5}
 
 

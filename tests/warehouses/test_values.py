@@ -1,0 +1,192 @@
+"""What goes in comes out: hostile text, exact numbers, and files that are not what they should be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
+from tests.warehouses.staging import (
+    DAY1,
+    DAY2,
+    NOON,
+    ORG,
+    Lab,
+    entity_row,
+    fingerprint,
+    manifest,
+    performance_row,
+    report_slice,
+    result,
+    stage,
+    stream_slice,
+)
+
+HOSTILE = (
+    "",
+    'it\'s "quoted", with; -- comment',
+    "two\nlines\r\n\ttabbed",
+    "emoji 🦩 ümläut 漢字 \u202eright to left",
+    "nul\x00inside",
+    "'); DROP TABLE liftos.performance; --",
+    "NULL",
+    "NaN",
+)
+
+
+def test_hostile_text_survives(lab):
+    lab.publish(
+        report_slice(),
+        [performance_row(DAY1, campaign_id=t, campaign_name=t, ad_id=str(i))
+         for i, t in enumerate(HOSTILE)],
+    )  # fmt: skip
+    found = lab.warehouse.query(
+        "SELECT campaign_id, campaign_name FROM liftos.performance ORDER BY ad_id"
+    )
+    assert found == [(text, text) for text in HOSTILE]
+
+
+def test_hostile_keys_replace_exactly_themselves(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    keys = [(f"a{text}", f"r{text}") for text in HOSTILE]
+    for turn in range(2):
+        done = [
+            lab.staged(report_slice(account=account, report=name),
+                       [performance_row(DAY1, account_id=account, report=name)],
+                       load_id=f"{turn}'?", as_of=NOON + turn)
+            for account, name in keys
+        ]  # fmt: skip
+        lab.warehouse.load(manifest(*done, load_id=f"{turn}'?"))
+        for one in done:
+            assert lab.warehouse.publish(one, f"{turn}'?", ORG, NOON).rows_before == turn
+    found = lab.warehouse.query("SELECT account_id, report FROM liftos.performance")
+    assert sorted(found) == sorted([("1001", "basic"), *keys])
+
+
+def test_money_and_decimals_are_exact(lab):
+    amounts = ["0.000001", "0.1", "99999999999.999999", "-0.010000", None]
+    rows = [performance_row(DAY1, ad_id=str(i), spend=a) for i, a in enumerate(amounts)]
+    lab.publish(report_slice(), rows)
+    found = lab.warehouse.query("SELECT spend FROM liftos.performance ORDER BY ad_id")
+    assert found == [(a and Decimal(a),) for a in amounts]
+
+
+def test_large_ids_counts_objects_and_moments_survive(lab):
+    moment = datetime(2026, 10, 25, 0, 30, 0, 123456, tzinfo=UTC)
+    lab.publish(
+        report_slice(),
+        [performance_row(DAY1, ad_id="90071992547409931", impressions=2**53 + 1,
+                         breakdowns='{"country": "\\u0000é"}', day_start_utc=moment)],
+    )  # fmt: skip
+    assert lab.warehouse.query(
+        "SELECT ad_id, impressions, CAST(breakdowns AS VARCHAR), epoch_us(day_start_utc)"
+        " FROM liftos.performance"
+    ) == [
+        ("90071992547409931", 2**53 + 1, '{"country": "\\u0000é"}', int(moment.timestamp() * 1e6))
+    ]
+
+
+def test_files_are_found_by_path_and_by_file_url(lab):
+    done = lab.staged(report_slice(), [performance_row(DAY1)])
+    [file] = done.staged
+    lab.warehouse.load(manifest(result(done.slice, replace(file, path=f"file://{file.path}"))))
+    with pytest.raises(ConfigurationError, match="s3://"):
+        lab.warehouse.load(manifest(result(done.slice, replace(file, path="s3://b/part.parquet"))))
+
+
+def test_several_files_make_one_slice(lab):
+    files = [stage(lab.path(), "performance", [performance_row(day)]) for day in (DAY1, DAY2)]
+    done = result(report_slice(), *files)
+    assert lab.warehouse.load(manifest(done)) == 2
+    assert lab.warehouse.publish(done, "load-1", ORG, NOON).rows_after == 2
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_missing, _cut, _flipped])
+def test_a_damaged_file_is_found_before_anything_is_written(lab, damage):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    before = lab.warehouse.checksum("performance")
+    good = lab.staged(report_slice(account="2"), [performance_row(DAY1, account_id="2")])
+    bad = lab.staged(report_slice(), [performance_row(DAY1, spend="9")])
+    damage(Path(bad.staged[0].path))
+    with pytest.raises(StagingError, match=r"meta 1001: basic:campaign .*parquet"):
+        lab.warehouse.load(manifest(good, bad))
+    assert lab.warehouse.checksum("performance") == before
+    assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
+
+
+def _refused(lab: Lab, path: Path, rows: int, match: str) -> None:
+    with pytest.raises(StagingError, match=match):
+        lab.warehouse.load(manifest(result(report_slice(), fingerprint(path, rows))))
+
+
+def test_a_file_that_is_no_parquet_is_refused(lab, tmp_path):
+    path = tmp_path / "x.parquet"
+    path.write_text("not parquet")
+    _refused(lab, path, 1, "cannot be read")
+
+
+def test_a_file_of_another_row_count_is_refused(lab):
+    [file] = lab.staged(report_slice(), [performance_row(DAY1)]).staged
+    _refused(lab, Path(file.path), 2, "hold 1 rows, its manifest says 2")
+
+
+def test_rows_of_another_load_are_refused(lab):
+    [file] = lab.staged(report_slice(), [performance_row(DAY1)], load_id="other").staged
+    _refused(lab, Path(file.path), 1, "1 staged rows belong to another load")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ("* , 1 AS surprise", "no column 'surprise'"),
+        ("* EXCLUDE (currency)", "lack the column 'currency'"),
+        ("* REPLACE (CAST(spend AS DOUBLE) AS spend)", "'spend' is DOUBLE, which is not exact"),
+    ],
+)
+def test_columns_that_are_not_the_schema_are_refused(lab, tmp_path, change, match):
+    [file] = lab.staged(report_slice(), [performance_row(DAY1)]).staged
+    path, source = tmp_path / "x.parquet", file.path.replace("[x]", "[[]x]")
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT {change} FROM read_parquet('{source}', hive_partitioning = false)) TO '{path}'"
+        )
+    _refused(lab, path, 1, match)
+
+
+def test_a_file_staged_before_a_column_existed_has_nulls_there(lab, tmp_path):
+    [file] = lab.staged(report_slice(), [performance_row(DAY1, video_views=3)]).staged
+    path, source = tmp_path / "x.parquet", file.path.replace("[x]", "[[]x]")
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT * EXCLUDE (video_views) FROM read_parquet('{source}', hive_partitioning = false)) TO '{path}'"
+        )
+    done = result(report_slice(), fingerprint(path, 1))
+    lab.warehouse.load(manifest(done))
+    lab.warehouse.publish(done, "load-1", ORG, NOON)
+    assert lab.warehouse.query("SELECT video_views FROM liftos.performance") == [(None,)]
+
+
+def test_entities_keep_hostile_names(lab):
+    rows = [entity_row(str(i), "x", name=text) for i, text in enumerate(HOSTILE)]
+    lab.publish(stream_slice(), rows, table="campaigns")
+    found = lab.warehouse.query("SELECT name FROM liftos.campaigns ORDER BY campaign_id")
+    assert found == [(text,) for text in HOSTILE]
