@@ -54,6 +54,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows on staging, and remote reports asked for and never read."""
+
+    rows: int
+    submitted: int
+    wasted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """Every slice ended, well or not."""
 
@@ -334,10 +343,18 @@ class Extraction:
 
     # -- the end --------------------------------------------------------------------------------
 
+    def counts(self) -> Counts:
+        """What the scope has come to so far, earlier stints included."""
+        points = self._points.values()
+        return Counts(
+            rows=sum(file.rows for p in points for file in p.files),
+            submitted=sum(p.attempts for p in points),
+            wasted=sum(p.wasted for p in points),
+        )
+
     def _manifest(self) -> Manifest:
         units = results.collect(self._points.values(), self.accounts)
-        usage = self.session.usage
-        points = self._points.values()
+        usage, counts = self.session.usage, self.counts()
         return Manifest(
             org_id=self.session.credentials.org_id,
             platform=self.session.platform.name,
@@ -349,8 +366,8 @@ class Extraction:
                 "retries": usage.retries,
                 "bytes": usage.bytes,
                 "throttled_seconds": round(usage.throttled_seconds, 3),
-                "reports_submitted": sum(p.attempts for p in points),
-                "reports_wasted": sum(p.wasted for p in points),
+                "reports_submitted": counts.submitted,
+                "reports_wasted": counts.wasted,
                 "warnings": list(usage.warnings),
             },
         )

@@ -71,6 +71,16 @@ class Credentials:
         return value.reveal()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFacts:
+    """What the platform says of a token. ``expires_at`` in epoch seconds, 0 for never."""
+
+    valid: bool
+    scopes: tuple[str, ...] = ()
+    expires_at: float = 0.0
+    note: str = ""
+
+
 class ReportState(Enum):
     """Where a report is on the platform's side."""
 
@@ -186,6 +196,7 @@ class Platform:
     title: str
     conn_type: str
     hook: str
+    documentation: str
     base_url: str
     versions: tuple[Version, ...]
     conn_fields: tuple[ConnectionField, ...]
@@ -194,7 +205,9 @@ class Platform:
     authorize: Callable[[Request, Credentials], Request]
     error: Callable[[Response], VendorError | None]
     signals: Callable[[Mapping[str, str], str | None], Sequence[Signal]]
-    probe: Callable[[], Request]
+    scopes: tuple[str, ...]
+    token: Callable[[Credentials], Request]
+    read_token: Callable[[bytes], TokenFacts]
     accounts: Callable[[str | None, int], Request]
     read_accounts: Callable[[bytes], tuple[Sequence[Account], str | None]]
     reports: AsyncReport

@@ -186,20 +186,7 @@ class Session:
         self, judgement: Judgement, account: str | None, status: int | None, retry_at: float = 0.0
     ) -> LiftosError:
         """The error that a judgement stands for."""
-        error = judgement.error
-        code = None
-        if error.code is not None:
-            code = f"{error.code}/{error.subcode}" if error.subcode else str(error.code)
-        facts: dict[str, object] = {
-            "platform": self.platform.name,
-            "account": account,
-            "status": status,
-            "vendor_code": code,
-            "request_id": error.request_id,
-        }
-        said = redact(error.message, self.credentials.secrets.values())
-        text = f"{judgement.why}: {said}" if said else judgement.why
-        return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
+        return refuse(self.platform, self.credentials, judgement, account, status, retry_at)
 
     def _read(self, response: Response, read: Callable[[bytes], T]) -> T:
         try:
@@ -210,6 +197,31 @@ class Session:
                 f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
                 status=response.status,
             ) from None
+
+
+def refuse(
+    platform: Platform,
+    credentials: Credentials,
+    judgement: Judgement,
+    account: str | None,
+    status: int | None,
+    retry_at: float = 0.0,
+) -> LiftosError:
+    """The error that a judgement stands for, free of the connection's secrets."""
+    error = judgement.error
+    code = None
+    if error.code is not None:
+        code = f"{error.code}/{error.subcode}" if error.subcode else str(error.code)
+    facts: dict[str, object] = {
+        "platform": platform.name,
+        "account": account,
+        "status": status,
+        "vendor_code": code,
+        "request_id": error.request_id,
+    }
+    said = redact(error.message, credentials.secrets.values())
+    text = f"{judgement.why}: {said}" if said else judgement.why
+    return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
 
 
 Facts = dict[str, object]

@@ -15,7 +15,6 @@ from airflow_provider_liftos.model.platform import (
     Platform,
     Version,
 )
-from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.platforms.meta import entities, insights, mapping, money, wire
 
 PLATFORM = Platform(
@@ -23,6 +22,7 @@ PLATFORM = Platform(
     title="Meta Ads",
     conn_type="liftosmeta",
     hook="airflow_provider_liftos.hooks.meta.MetaHook",
+    documentation="https://developers.facebook.com/docs/marketing-api/insights",
     base_url="https://graph.facebook.com",
     versions=(
         Version(name="v26.0"),
@@ -63,7 +63,9 @@ PLATFORM = Platform(
     authorize=wire.authorize,
     error=wire.error,
     signals=wire.signals,
-    probe=lambda: Request(method="GET", path="me/adaccounts", query={"limit": "1", "fields": "id"}),
+    scopes=("ads_read",),
+    token=wire.ask_token,
+    read_token=wire.read_token,
     accounts=entities.accounts,
     read_accounts=entities.read_accounts,
     reports=insights.REPORTS,

@@ -13,10 +13,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from airflow_provider_liftos.model.platform import Credentials, Page
+from airflow_provider_liftos.model.platform import Credentials, Page, TokenFacts
 from airflow_provider_liftos.model.wire import (
     Request,
     Response,
@@ -210,3 +211,27 @@ def node(body: bytes) -> Page:
     except msgspec.MsgspecError as failure:
         raise ValueError(f"not an object: {failure}") from None
     return Page(rows=[row], cursor=None)
+
+
+def ask_token(credentials: Credentials) -> Request:
+    """Ask what the token is. In a batch, because ``debug_token`` takes the token as a parameter and
+    a batch travels in the body, not in a URL."""
+    asked = f"debug_token?input_token={quote(credentials.secret('access_token'), safe='')}"
+    calls = [{"method": "GET", "relative_url": asked}]
+    return Request(method="POST", path="", form={"batch": json.dumps(calls)})
+
+
+def read_token(body: bytes) -> TokenFacts:
+    """Validity, scopes and expiry."""
+    answers = json.loads(body)
+    try:
+        data = json.loads(answers[0]["body"])["data"]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("debug_token did not answer") from None
+    failure = data.get("error") or {}
+    return TokenFacts(
+        valid=bool(data.get("is_valid")),
+        scopes=tuple(data.get("scopes") or ()),
+        expires_at=float(data.get("expires_at") or 0),
+        note=str(failure.get("message") or ""),
+    )

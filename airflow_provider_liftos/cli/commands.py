@@ -1,0 +1,38 @@
+"""``airflow liftos ...``: what Airflow's own command line learns from this provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+
+
+def get_cli_commands() -> list[CLICommand]:
+    """The command group; modules are loaded only when a command runs."""
+    folder = Arg(("folder",), help="DAG folder of the cluster; created when missing")  # type: ignore[no-untyped-call]
+    force = Arg(("--force",), help="overwrite files that differ", action="store_true")  # type: ignore[no-untyped-call]
+    limit = Arg(("--limit",), help="how many entries (default 40)", type=int, default=40)  # type: ignore[no-untyped-call]
+    return [
+        GroupCommand(
+            name="liftos",
+            help="Advertising data into the warehouse",
+            subcommands=(
+                ActionCommand(
+                    name="scaffold",
+                    help="Write the DAG files and include/ into a DAG folder",
+                    func=_load("scaffold.scaffold"),
+                    args=(folder, force),
+                ),
+                ActionCommand(
+                    name="runs",
+                    help="Show the run ledger",
+                    func=_load("runs.runs"),
+                    args=(limit,),
+                ),
+            ),
+        )
+    ]
+
+
+def _load(path: str) -> Any:
+    return lazy_load_command(f"airflow_provider_liftos.cli.{path}")

@@ -1,0 +1,1 @@
+"""Airflow connections into sessions, and Airflow's configuration into ours."""

@@ -1,0 +1,222 @@
+"""A connection read: one hook for every platform, with the platform's declaration for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, NotAuthorized
+from airflow_provider_liftos.model.platform import Credentials, Platform
+from airflow_provider_liftos.model.report import Account, Report
+from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.platforms import get
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from airflow_provider_liftos.state.store import StateStore
+    from airflow_provider_liftos.transport.session import Session
+
+TEST_SECONDS = 10.0
+"""Longest a test of a connection may take: it may run inside the API server."""
+
+
+class LiftosHook(BaseHook):
+    """Base of the platforms' hooks. ``conn_id`` names a connection of the platform's type."""
+
+    conn_name_attr = "conn_id"
+    platform_name: ClassVar[str] = ""
+
+    def __init__(self, conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id or type(self).default_conn_name  # type: ignore[attr-defined]
+
+    @property
+    def platform(self) -> Platform:
+        """The platform's declaration."""
+        return get(self.platform_name)
+
+    def credentials(self) -> Credentials:
+        """The connection, read and checked. Raises ConfigurationError."""
+        return read_connection(self.platform, self.get_connection(self.conn_id))
+
+    async def acredentials(self) -> Credentials:
+        """The same from an event loop."""
+        try:
+            connection = await self.aget_connection(self.conn_id)
+        except Exception:  # noqa: BLE001  dag.test() has no asynchronous channel
+            connection = await asyncio.to_thread(self.get_connection, self.conn_id)
+        return read_connection(self.platform, connection)
+
+    def session(
+        self, credentials: Credentials | None = None, store: StateStore | None = None
+    ) -> Session:
+        """A session under the limits that all workers share."""
+        return open_session(
+            self.platform, credentials or self.credentials(), store or config.state_store()
+        )
+
+    def accounts(self) -> list[Account]:
+        """Accounts named in the connection, or all that the token sees, with zone and currency."""
+        from airflow_provider_liftos.transport.client import HttpSender
+
+        credentials = self.credentials()
+        sender = HttpSender()
+        try:
+            found = discover(self.session(credentials), sender)
+        finally:
+            sender.close()
+        return choose(found, credentials, self.platform)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """One cheap authorized call: accounts, scopes, token expiry, API version and its sunset."""
+        from airflow_provider_liftos.hooks.probe import probe
+
+        try:
+            return probe(self.platform, self.credentials())
+        except LiftosError as error:
+            return False, str(error)
+
+    def get_df(
+        self, report: Report, *, since: str, until: str, accounts: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """A report's unified rows as a DataFrame with Arrow types, money exact. Blocks meanwhile."""
+        from airflow_provider_liftos.hooks.frame import frame
+
+        return frame(self, report, since=since, until=until, accounts=accounts)
+
+
+def read_connection(platform: Platform, connection: Any) -> Credentials:
+    """Turn an Airflow connection into credentials; also ``facebook_social`` and its like."""
+    extra: dict[str, Any] = dict(connection.extra_dejson)
+    secret_names = {field.name for field in platform.conn_fields if field.secret}
+    secrets = {name: Secret(str(extra.pop(name) or "")) for name in secret_names if name in extra}
+    if connection.password and not secrets.get("access_token"):
+        secrets["access_token"] = Secret(connection.password)
+    version = str(extra.pop("api_version", None) or platform.newest())
+    _check_version(platform, version, connection.conn_id)
+    return Credentials(
+        org_id=str(extra.pop("org_id", None) or "default"),
+        conn_id=str(connection.conn_id),
+        base_url=_base_url(connection, platform, insecure=bool(extra.get("allow_insecure"))),
+        version=version,
+        secrets=secrets,
+        options=extra,
+    )
+
+
+def _check_version(platform: Platform, version: str, conn_id: str) -> None:
+    from datetime import UTC, datetime
+
+    known = {v.name: v.sunset for v in platform.versions}
+    sunset = known.get(version)
+    if sunset and sunset <= datetime.now(UTC).date():
+        raise ConfigurationError(
+            f"{platform.title} has switched off API version {version} on {sunset}",
+            platform=platform.name,
+            hint=f"Set api_version of connection {conn_id!r} to {platform.newest()} or leave it"
+            " empty.",
+        )
+
+
+def _base_url(connection: Any, platform: Platform, *, insecure: bool) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        return platform.base_url
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise ConfigurationError(
+            f"connection {connection.conn_id!r}: host must be an http(s) address without"
+            " credentials, such as https://graph.facebook.com"
+        )
+    if connection.port and not parts.port:
+        url = url.replace(parts.netloc, f"{parts.netloc}:{connection.port}", 1)
+    if parts.scheme == "http" and not insecure and not _loopback(parts.hostname):
+        raise ConfigurationError(
+            f"connection {connection.conn_id!r}: plain http to {parts.hostname} would send the"
+            " token in clear; use https, or set allow_insecure if you know better"
+        )
+    return url.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_session(platform: Platform, credentials: Credentials, store: StateStore) -> Session:
+    """A session whose limits, breaker and clock live in the state store."""
+    from airflow_provider_liftos.resilience.breaker import Breaker
+    from airflow_provider_liftos.resilience.limiter import Limiter
+    from airflow_provider_liftos.transport.session import Session
+
+    return Session(
+        platform,
+        credentials,
+        limiter=Limiter(store, credentials.org_id),
+        breaker=Breaker(store, credentials.org_id),
+        now=store.clock.now,
+    )
+
+
+def discover(session: Session, sender: Any) -> list[Account]:
+    """Every account the token sees."""
+    from airflow_provider_liftos.transport.flow import run
+
+    platform = session.platform
+    found: list[Account] = []
+    cursor: str | None = None
+    while True:
+        flow = session.call(platform.accounts(cursor, 100), platform.read_accounts)
+        page, cursor = run(flow, sender)
+        found += page
+        if cursor is None:
+            return found
+
+
+def listed(value: Any) -> list[str]:
+    """Account ids from text, list or number, without prefixes such as ``act_``."""
+    parts = value.split(",") if isinstance(value, str) else list(value or ())
+    return [str(part).strip().removeprefix("act_") for part in parts if str(part).strip()]
+
+
+def choose(found: Sequence[Account], credentials: Credentials, platform: Platform) -> list[Account]:
+    """The accounts of the connection among those found. NotAuthorized names one that is missing."""
+    options = credentials.options
+    wanted = listed(options.get("account_ids") or options.get("account_id"))
+    if not wanted:
+        if not found:
+            raise NotAuthorized(
+                "the token sees no account",
+                platform=platform.name,
+                hint="Assign ad accounts to the system user, or check the token's permissions.",
+            )
+        return list(found)
+    return pick(found, wanted, platform)
+
+
+def pick(found: Sequence[Account], wanted: Sequence[str], platform: Platform) -> list[Account]:
+    """These accounts; NotAuthorized names the first one that the token does not see."""
+    by_id = {account.account_id: account for account in found}
+    for account_id in wanted:
+        if account_id not in by_id:
+            raise NotAuthorized(
+                "the account does not exist, or the token has no access to it",
+                platform=platform.name,
+                account=account_id,
+                hint="Correct the id, or give the token access to that account.",
+            )
+    return [by_id[account_id] for account_id in dict.fromkeys(wanted)]
+
+

@@ -1,0 +1,34 @@
+"""Which warehouse a task writes to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.state.store import StateStore
+    from airflow_provider_liftos.warehouses.contract import Warehouse
+
+
+def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Warehouse:
+    """The warehouse of a connection, or the DuckDB file of ``[liftos] duckdb_path`` without one.
+
+    A connection of type ``duckdb`` names its file as host.
+    """
+    from airflow_provider_liftos.state.leases import Leases
+    from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
+
+    path = config.duckdb_path()
+    if conn_id:
+        from airflow.sdk import BaseHook
+
+        connection = BaseHook.get_connection(conn_id)
+        if connection.conn_type != "duckdb":
+            raise ConfigurationError(
+                f"connection {conn_id!r} is of type {connection.conn_type!r}; the warehouse can be"
+                " of type duckdb so far"
+            )
+        path = connection.host or path
+    return DuckDbWarehouse(path, Leases(store, org_id), memory_limit=config.text("memory_limit"))

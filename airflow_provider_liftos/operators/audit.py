@@ -1,0 +1,96 @@
+"""Audit: judge what was loaded, before anybody can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from airflow.sdk import XComArg
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.hooks.warehouse import open_warehouse
+from airflow_provider_liftos.operators.outcome import translated
+from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest
+
+_SHOWN = 12
+
+
+class LiftosAuditOperator(LiftosOperator):
+    """Run the suite over all slices of a run; returns decisions and scores.
+
+    ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned and
+    did not come are findings. ``block_on`` and ``minimum_score`` say what keeps a slice from being
+    published.
+    """
+
+    phase: ClassVar[str] = "audit"
+    template_fields: Sequence[str] = ("loaded", "planned")
+
+    def __init__(
+        self,
+        *,
+        loaded: Mapping[str, Any] | XComArg,
+        planned: Sequence[Mapping[str, Any]] | XComArg = (),
+        warehouse_conn_id: str | None = None,
+        block_on: Sequence[str] = ("critical",),
+        minimum_score: float = 60.0,
+        severities: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 1)
+        super().__init__(**kwargs)
+        self.loaded: Any = loaded
+        self.planned: Any = planned
+        self.warehouse_conn_id = warehouse_conn_id
+        self.block_on = block_on
+        self.minimum_score = minimum_score
+        self.severities = severities
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Never fails for bad data: it says what may be published, and publish does the rest."""
+        from airflow_provider_liftos.quality.audit import audit
+        from airflow_provider_liftos.quality.policy import Policy
+        from airflow_provider_liftos.quality.results import record
+        from airflow_provider_liftos.state.ledger import Work
+
+        with translated():
+            staging = config.staging()
+            manifest = read_manifest(staging, self.loaded)
+        with self.recorded(context, manifest.org_id) as entry:
+            store = config.state_store()
+            platform = self.hook.platform
+            outcome = audit(
+                manifest,
+                warehouse=open_warehouse(self.warehouse_conn_id, manifest.org_id, store),
+                expected_accounts=[
+                    str(item["account"]["account_id"])
+                    for batch in self.planned or ()
+                    for item in batch["accounts"]
+                ],
+                today=datetime.fromtimestamp(store.clock.now(), UTC),
+                policy=Policy(block_on=frozenset(self.block_on), minimum_score=self.minimum_score),
+                delay_days=platform.availability.delay_days,
+                severities=self.severities,
+            )
+            ti = context["ti"]
+            record(store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id)
+            self.log.info(
+                "score %s (%s): %s findings, %s of %s slices blocked", outcome.score.value,
+                outcome.score.level, len(outcome.failed), len(outcome.blocked),
+                len(outcome.decisions),
+            )  # fmt: skip
+            lines = [finding.line for finding in outcome.failed]
+            for line in lines[:_SHOWN]:
+                self.log.warning(line)
+            entry.work = Work(rows=manifest.rows)
+            entry.warnings = tuple(lines)
+            entry.detail = {"score": outcome.score.value, "level": outcome.score.level}
+            folder = staging.folder("manifests", manifest.platform, manifest.load_id, self.phase)
+            return {
+                **self.loaded,
+                "decisions": staging.write_json(folder, outcome.to_json()),
+                "score": outcome.score.value,
+                "level": outcome.score.level,
+                "blocked": len(outcome.blocked),
+            }

@@ -1,0 +1,212 @@
+"""Extract: submit all reports of a batch of accounts, wait without a slot, fetch what is ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowException
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
+from airflow_provider_liftos.operators.task import (
+    Entry,
+    LiftosOperator,
+    load_id,
+    scope,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.extraction import Extraction, Waiting
+    from airflow_provider_liftos.model.platform import Platform
+
+
+class LiftosExtractOperator(LiftosOperator):
+    """Bring reports and streams of some accounts to staging; returns where its manifest is.
+
+    ``batch`` is an entry of ``LiftosPlanOperator``'s list. ``reports`` holds ``Report`` objects,
+    dictionaries of their parts, or names such as ``basic:ad``; ``streams`` names of streams. A retry,
+    a restart or a Clear of an unfinished task goes on where it stopped; after success everything is
+    asked for afresh.
+    """
+
+    phase: ClassVar[str] = "extract"
+    template_fields: Sequence[str] = ("batch", "reports", "streams")
+
+    def __init__(
+        self,
+        *,
+        batch: Mapping[str, Any],
+        reports: Sequence[Report | str | Mapping[str, Any]] = (),
+        streams: Sequence[str] = (),
+        slice_days: int | None = None,
+        page_size: int | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 2)
+        kwargs["on_success_callback"] = _with_consume(kwargs.get("on_success_callback"))
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.reports = reports
+        self.streams = streams
+        self.slice_days = slice_days
+        self.page_size = page_size
+        self.deferrable = deferrable
+        self._extraction: Extraction | None = None
+
+    def execute(
+        self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """First stint and, after a deferral, every later one: all state is in the checkpoints."""
+        with self.recorded(context, str(self.batch["org_id"])) as entry:
+            if event and event.get("status") == "error":
+                # Reports go on meanwhile; the next try finds them.
+                raise AirflowException(str(event["message"]))
+            from airflow_provider_liftos.engine.extraction import Finished
+
+            extraction = self._build(context)
+            cuts = self._slices(context, extraction.session.platform)
+            while True:
+                outcome = extraction.advance(cuts)
+                if isinstance(outcome, Finished):
+                    break
+                self._note(extraction, entry)
+                self._wait(context, outcome)
+            self._note(extraction, entry)
+            facts = outcome.manifest.facts
+            entry.warnings = tuple(facts.get("warnings", ()))
+            entry.detail = {"slices": len(outcome.manifest.slices)} | _failures(outcome.manifest)
+            return write_manifest(extraction.staging, outcome.manifest, self.phase)
+
+    def _build(self, context: Mapping[str, Any]) -> Extraction:
+        from airflow_provider_liftos.engine.checkpoint import Checkpoints
+        from airflow_provider_liftos.engine.extraction import Extraction, Options
+        from airflow_provider_liftos.transport.client import HttpSender
+
+        hook = self.hook
+        credentials = hook.credentials()
+        store = config.state_store()
+        accounts = [Account.from_json(item["account"]) for item in self.batch["accounts"]]
+        self.account_url = hook.platform.account_url(accounts[0].account_id)
+        extraction = Extraction(
+            session=hook.session(credentials, store),
+            sender=HttpSender(),
+            checkpoints=Checkpoints(store, credentials.org_id, scope(context)),
+            staging=config.staging(),
+            accounts={account.account_id: account for account in accounts},
+            load_id=load_id(context),
+            options=Options(
+                report_timeout=config.number("report_timeout_seconds") or None,
+                page_size=self.page_size,
+                fetch_threads=int(config.number("fetch_threads")),
+            ),
+        )
+        self._extraction = extraction
+        return extraction
+
+    def _slices(self, context: Mapping[str, Any], platform: Platform) -> list[Slice]:
+        from airflow_provider_liftos.engine import plan
+
+        params = context.get("params") or {}
+        reports = [as_report(platform, r) for r in (params.get("reports") or self.reports)]
+        streams = self.streams if params.get("streams") is None else params["streams"]
+        windows = [
+            (
+                Account.from_json(item["account"]),
+                Window(
+                    since=date.fromisoformat(item["since"]), until=date.fromisoformat(item["until"])
+                ),
+            )
+            for item in self.batch["accounts"]
+        ]
+        days = self.slice_days or platform.slice_days
+        return plan.slices(platform, windows, reports, list(streams), days)
+
+    def _wait(self, context: Mapping[str, Any], waiting: Waiting) -> None:
+        poll_seconds = config.number("poll_seconds")
+        if not self.deferrable:
+            pause = (waiting.until - time.time()) if waiting.until else poll_seconds
+            time.sleep(max(pause, 0.1))
+            return
+        from airflow_provider_liftos.triggers.report import ReportTrigger
+
+        self.log.info("deferring: %s", waiting.reason)
+        self.defer(
+            trigger=ReportTrigger(
+                platform=self.platform,
+                conn_id=self.conn_id,
+                scope=scope(context),
+                poll_seconds=poll_seconds,
+                fire_after=time.time() + config.number("min_defer_seconds"),
+                not_before=waiting.until,
+            ),
+            method_name="execute",
+        )
+
+    def _note(self, extraction: Extraction, entry: Entry) -> None:
+        from airflow_provider_liftos.state.ledger import Work
+
+        usage = extraction.session.usage
+        counts = extraction.counts()
+        entry.work = Work(
+            rows=counts.rows,
+            bytes=usage.bytes,
+            requests=usage.requests,
+            retries=usage.retries,
+            throttled_seconds=usage.throttled_seconds,
+            reports_submitted=counts.submitted,
+            reports_wasted=counts.wasted,
+        )
+
+    def on_kill(self) -> None:
+        """A person ended the running task: give up its reports, on the platform where it can be."""
+        if self._extraction is None:
+            return
+        from airflow_provider_liftos.engine import polling
+        from airflow_provider_liftos.transport.flow import run
+
+        extraction = self._extraction
+        run(polling.cancel(extraction.session, extraction.checkpoints), extraction.sender)
+
+
+def as_report(platform: Platform, value: Report | str | Mapping[str, Any]) -> Report:
+    """A report from what DAGs and params may hold; ConfigurationError when it makes none."""
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    if isinstance(value, Report):
+        return value
+    if isinstance(value, str):
+        name, _, level = value.partition(":")
+        if level and level not in set(Level):
+            levels = ", ".join(Level)
+            raise ConfigurationError(f"report {value!r}: unknown level; levels are {levels}")
+        return platform.preset(name, Level(level or Level.CAMPAIGN))
+    return Report.from_json(value)
+
+
+def _failures(manifest: Any) -> dict[str, Any]:
+    return {"failed": [f"{s.slice.account_id} {s.slice.label}: {s.error}" for s in manifest.failed]}
+
+
+def consume(context: Mapping[str, Any]) -> None:
+    """Forget the checkpoints of a task that has succeeded.
+
+    Runs after Airflow has noted the success: a kill before that resumes, a Clear after it starts
+    afresh.
+    """
+    from airflow_provider_liftos.engine.checkpoint import Checkpoints
+
+    org_id = str(context["task"].batch["org_id"])
+    Checkpoints(config.state_store(), org_id, scope(context)).consume()
+
+
+def _with_consume(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return [consume]
+    given = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+    return [consume, *(c for c in given if c is not consume)]

@@ -1,0 +1,74 @@
+"""Normalize: raw rows into the unified schema, as Parquet on staging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.manifest import SliceResult
+
+
+class LiftosNormalizeOperator(LiftosOperator):
+    """Turn what an extract task brought into unified rows.
+
+    ``extracted`` is that task's result. ``conversion_actions`` overrides which actions count as
+    conversions: a list of events, each a list of alternative action types of which the first present
+    one counts.
+    """
+
+    phase: ClassVar[str] = "normalize"
+    template_fields: Sequence[str] = ("extracted", "conversion_actions")
+
+    def __init__(
+        self,
+        *,
+        extracted: Mapping[str, Any],
+        conversion_actions: Sequence[Sequence[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 2)
+        super().__init__(**kwargs)
+        self.extracted = extracted
+        self.conversion_actions = conversion_actions
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises StagingError for damaged files; the rows that cannot be kept are dead letters."""
+        from airflow_provider_liftos.engine.normalize import Normalizer
+        from airflow_provider_liftos.hooks.frame import conversion_options
+        from airflow_provider_liftos.operators.outcome import translated
+        from airflow_provider_liftos.state import dead_letters
+        from airflow_provider_liftos.state.ledger import Work
+
+        with translated():
+            staging = config.staging()
+            manifest = read_manifest(staging, self.extracted)
+        with self.recorded(context, manifest.org_id) as entry:
+            store = config.state_store()
+            options = conversion_options(dict(self.hook.credentials().options))
+            if self.conversion_actions:
+                options = {"conversion_actions": self.conversion_actions}
+
+            def reject(cut: SliceResult, letters: Sequence[tuple[str, str]]) -> None:
+                dead_letters.keep(
+                    store, manifest.org_id, platform=manifest.platform,
+                    account_id=cut.slice.account_id, kind=f"row of {cut.slice.name}",
+                    letters=letters,
+                )  # fmt: skip
+
+            normalizer = Normalizer(
+                platform=self.hook.platform,
+                staging=staging,
+                reject=reject,
+                options=options,
+                memory_limit=config.text("memory_limit"),
+            )
+            done = normalizer.normalize(manifest)
+            entry.work = Work(rows=done.rows)
+            entry.warnings = tuple(dict.fromkeys(w for cut in done.slices for w in cut.warnings))
+            for text in entry.warnings:
+                self.log.warning(text)
+            return write_manifest(staging, done, self.phase)

@@ -1,0 +1,41 @@
+"""What Airflow makes of our errors, in one place: fail at once, come back at a known time, or retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+)
+
+from airflow_provider_liftos.model.errors import (
+    CircuitOpen,
+    ConfigurationError,
+    LiftosError,
+    QualityError,
+    Rejected,
+    Throttled,
+)
+
+FINAL = (ConfigurationError, Rejected, QualityError)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn an error of ours into the outcome it means, as one line without a chain of causes."""
+    try:
+        yield
+    except FINAL as error:
+        raise AirflowFailException(f"{error} Nothing is retried.") from None
+    except (Throttled, CircuitOpen) as error:
+        moment = error.retry_at if isinstance(error, Throttled) else error.until
+        # Frees the worker slot and uses up no try.
+        raise AirflowRescheduleException(  # type: ignore[no-untyped-call]
+            datetime.fromtimestamp(moment, UTC)
+        ) from None
+    except LiftosError as error:
+        raise AirflowException(f"{error} The task is retried while it has tries left.") from None

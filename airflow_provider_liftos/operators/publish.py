@@ -1,0 +1,125 @@
+"""Publish: what passed the audit replaces what people see, one transaction per slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import XComArg
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.hooks.warehouse import open_warehouse
+from airflow_provider_liftos.model.errors import QualityError
+from airflow_provider_liftos.operators import lineage
+from airflow_provider_liftos.operators.outcome import translated
+from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.manifest import Manifest
+
+_NAMED = 3
+
+
+class LiftosPublishOperator(LiftosOperator):
+    """Publish the slices that the audit allows, then say whether anything is missing.
+
+    ``audited`` is the audit task's result. ``on_partial`` is what becomes of the task when some
+    slices could not be published: ``fail`` (after publishing the others) or ``warn``.
+    """
+
+    phase: ClassVar[str] = "publish"
+    template_fields: Sequence[str] = ("audited",)
+
+    def __init__(
+        self,
+        *,
+        audited: Mapping[str, Any] | XComArg,
+        warehouse_conn_id: str | None = None,
+        on_partial: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 2)
+        super().__init__(**kwargs)
+        self.audited: Any = audited
+        self.warehouse_conn_id = warehouse_conn_id
+        self.on_partial = on_partial
+        self.datasets: list[str] = []
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises QualityError, when everything publishable is published, if something was held back."""
+        from airflow_provider_liftos.state.ledger import Work
+
+        with translated():
+            staging = config.staging()
+            manifest = read_manifest(staging, self.audited)
+            decisions = staging.read_json(str(self.audited["decisions"]))["decisions"]
+        with self.recorded(context, manifest.org_id) as entry:
+            held = {d["fingerprint"]: d for d in decisions if d["verdict"] == "block"}
+            store = config.state_store()
+            warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
+            rows = published = 0
+            for cut in manifest.slices:
+                if cut.slice.fingerprint() in held:
+                    continue
+                done = warehouse.publish(
+                    cut, manifest.load_id, manifest.org_id, store.clock.now(), table=self._table(cut)
+                )
+                self._note_restatements(store, manifest, cut, done)
+                rows, published = rows + done.rows_after, published + 1
+            warehouse.discard(manifest.load_id)
+            entry.work = Work(rows=rows)
+            entry.warnings = tuple(_line(d) for d in held.values())
+            self.datasets = sorted({f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices})
+            summary = self._summary(manifest, rows, published, len(held))
+            self._tell(context, summary)
+            if held and self.on_partial == "fail":
+                entry.status = "partial"
+                raise QualityError(
+                    f"{published} slices are published, {len(held)} were held back: "
+                    + "; ".join(entry.warnings[:_NAMED])
+                    + (f"; and {len(held) - _NAMED} more" if len(held) > _NAMED else ""),
+                    score=float(self.audited["score"] or 0),
+                    failed=entry.warnings,
+                )
+            return summary
+
+    def _table(self, cut: Any) -> str | None:
+        if cut.slice.report:
+            return None
+        return self.hook.platform.stream(str(cut.slice.stream)).table
+
+    def _summary(
+        self, manifest: Manifest, rows: int, published: int, held: int
+    ) -> dict[str, Any]:
+        keep = ("platform", "load_id", "since", "until", "score", "level")
+        facts = {name: self.audited.get(name) for name in keep}
+        accounts = len({cut.slice.account_id for cut in manifest.slices})
+        return {**facts, "rows": rows, "accounts": accounts, "published": published, "held": held}
+
+    def _tell(self, context: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        """Put the numbers beside the asset event, where downstream DAGs find them."""
+        self.log.info("published %(rows)s rows of %(published)s slices", dict(summary))
+        events = context.get("outlet_events") or {}
+        for outlet in self.outlets or ():
+            events[outlet].extra = dict(summary)
+
+    def _note_restatements(self, store: Any, manifest: Manifest, cut: Any, done: Any) -> None:
+        from airflow_provider_liftos.state import restatements
+
+        if cut.slice.report and done.restated:
+            restatements.note(
+                store, manifest.org_id, platform=manifest.platform,
+                account_id=cut.slice.account_id, report=cut.slice.report.name,
+                level=str(cut.slice.report.level), load_id=manifest.load_id, moved=[
+                    (str(r.date), r.metric, r.old, r.new) for r in done.restated
+                ],
+            )  # fmt: skip
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """The published tables as output."""
+        return lineage.facets(self.platform, self.warehouse_conn_id, outputs=self.datasets)
+
+
+def _line(decision: Mapping[str, Any]) -> str:
+    reasons = ", ".join(decision.get("reasons") or ())
+    return f"{decision['account_id']} {decision['label']}: {reasons}"

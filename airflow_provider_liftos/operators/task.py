@@ -1,0 +1,137 @@
+"""What all our operators share: a connection, a run ledger entry, manifests on staging."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_liftos.hooks import config, registry
+from airflow_provider_liftos.operators.links import AdsManagerLink, RunLedgerLink
+from airflow_provider_liftos.operators.outcome import translated
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.manifest import Manifest
+    from airflow_provider_liftos.engine.staging import Staging
+    from airflow_provider_liftos.hooks.liftos import LiftosHook
+    from airflow_provider_liftos.state.ledger import Work
+
+
+class Entry:
+    """The open ledger entry of a task; fill it while working."""
+
+    def __init__(self) -> None:
+        self.work: Work | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.detail: dict[str, Any] = {}
+        self.status = "success"
+
+
+class LiftosOperator(BaseOperator):
+    """Base of our operators. ``platform`` is a platform's name, ``conn_id`` one of its connections."""
+
+    phase: ClassVar[str] = ""
+    operator_extra_links = (AdsManagerLink(), RunLedgerLink())
+    ui_color = "#e8f4fd"
+
+    def __init__(self, *, platform: str, conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.platform = platform
+        self.conn_id = conn_id or registry.default_conn_id(platform)
+        self.account_url = ""
+        self.ledger_url = ""
+
+    @property
+    def hook(self) -> LiftosHook:
+        """The platform's hook on our connection."""
+        return registry.hook(self.platform, self.conn_id)
+
+    @contextmanager
+    def recorded(self, context: Mapping[str, Any], org_id: str) -> Iterator[Entry]:
+        """Open a ledger entry, translate errors into Airflow outcomes, close the entry either way."""
+        from airflow_provider_liftos.state.ledger import FAILED, Ledger, TaskRun
+
+        entry = Entry()
+        with translated():
+            store = config.state_store()
+            ledger = Ledger(store, org_id)
+            task_instance = context["ti"]
+            entry_id = ledger.start(
+                TaskRun(
+                    dag_id=task_instance.dag_id,
+                    run_id=task_instance.run_id,
+                    task_id=task_instance.task_id,
+                    phase=self.phase,
+                    map_index=_map_index(task_instance),
+                    try_number=task_instance.try_number,
+                    platform=self.platform,
+                )
+            )
+            self.ledger_url = f"/liftos/runs/{task_instance.dag_id}/{task_instance.run_id}"
+            try:
+                yield entry
+            except Exception as error:
+                ledger.finish(
+                    entry_id, status=FAILED, work=entry.work, warnings=entry.warnings,
+                    error=f"{type(error).__name__}: {error}", detail=entry.detail,
+                )  # fmt: skip
+                raise
+            except BaseException:  # a deferral is one
+                ledger.finish(entry_id, status="deferred", work=entry.work, detail=entry.detail)
+                raise
+            ledger.finish(
+                entry_id, status=entry.status, work=entry.work, warnings=entry.warnings,
+                detail=entry.detail,
+            )  # fmt: skip
+
+
+def _map_index(task_instance: Any) -> int:
+    index = getattr(task_instance, "map_index", -1)
+    return -1 if index is None else int(index)
+
+
+def scope(context: Mapping[str, Any]) -> str:
+    """The checkpoint scope: this task of this dag run, whichever try."""
+    ti = context["ti"]
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{_map_index(ti)}"
+
+
+def load_id(context: Mapping[str, Any]) -> str:
+    """One id for all tasks of a dag run."""
+    ti = context["ti"]
+    return hashlib.sha256(f"{ti.dag_id}/{ti.run_id}".encode()).hexdigest()[:16]
+
+
+def write_manifest(staging: Staging, manifest: Manifest, phase: str) -> dict[str, Any]:
+    """Put a manifest on staging; what goes into XCom is its path and a summary."""
+    folder = staging.folder("manifests", manifest.platform, manifest.load_id, phase)
+    path = staging.write_json(folder, manifest.to_json())
+    windows = [s.slice.window for s in manifest.slices]
+    return {
+        "manifest": path,
+        "platform": manifest.platform,
+        "load_id": manifest.load_id,
+        "slices": len(manifest.slices),
+        "failed": len(manifest.failed),
+        "rows": manifest.rows,
+        "since": str(min((w.since for w in windows), default="")),
+        "until": str(max((w.until for w in windows), default="")),
+    }
+
+
+def read_manifest(staging: Staging, summary: Mapping[str, Any]) -> Manifest:
+    """The manifest a summary points to; StagingError when it is missing or damaged."""
+    from airflow_provider_liftos.engine.manifest import Manifest
+    from airflow_provider_liftos.model.errors import StagingError
+
+    value = staging.read_json(str(summary["manifest"]))
+    try:
+        return Manifest.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StagingError(
+            f"the manifest {summary['manifest']} is damaged ({type(error).__name__})",
+            hint="Clear the task that wrote it; nothing was published from it.",
+        ) from None

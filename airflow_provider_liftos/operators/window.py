@@ -1,0 +1,68 @@
+"""Which days a run asks for: what a person says, then the partition, the interval, the last days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from airflow_provider_liftos.engine.plan import DateRange
+from airflow_provider_liftos.model.errors import ConfigurationError
+
+
+def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> DateRange:
+    """The window of a run.
+
+    1. params ``since`` and ``until``, ``last_n_days`` or ``lifetime``; 2. the partition key;
+    3. a data interval that is not empty, re-read through the restatement window when the schedule
+    made the run (a backfill names its own days); 4. the last days before ``run_after``.
+    """
+    params = context.get("params") or {}
+    explicit = _explicit(params)
+    if explicit is not None:
+        return explicit
+    if key := context.get("partition_key"):
+        day = _day(str(key)[:10], "partition key")
+        return DateRange(since=day, until=day)
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if start is not None and end is not None and end > start:
+        since = start.date()
+        until = max(since, end.date() - timedelta(days=1))
+        lookback = params.get("lookback_days")
+        if lookback is None:
+            lookback = restatement_days if _scheduled(context) else 0
+        return DateRange(since=since, until=until, lookback_days=int(lookback))
+    return DateRange(last_days=last_days)
+
+
+def _explicit(params: Mapping[str, Any]) -> DateRange | None:
+    since, until = params.get("since"), params.get("until")
+    if since or until:
+        if not (since and until):
+            raise ConfigurationError("give both since and until, or neither")
+        window = DateRange(since=_day(since, "since"), until=_day(until, "until"))
+        if window.since and window.until and window.until < window.since:
+            raise ConfigurationError(
+                f"the window ends ({window.until}) before it begins ({window.since});"
+                " exchange the two dates"
+            )
+        return window
+    if params.get("lifetime"):
+        return DateRange(lifetime=True)
+    if days := params.get("last_n_days"):
+        if int(days) < 1:
+            raise ConfigurationError(f"last_n_days is {days}; it must be at least 1")
+        return DateRange(last_days=int(days))
+    return None
+
+
+def _day(value: Any, name: str) -> date:
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
+    except ValueError:
+        raise ConfigurationError(f"{name} is {value!r}; write it as YYYY-MM-DD") from None
+
+
+def _scheduled(context: Mapping[str, Any]) -> bool:
+    run = context.get("dag_run")
+    return str(getattr(run, "run_type", "")).rpartition(".")[2].lower() == "scheduled"

@@ -1,0 +1,127 @@
+"""One trigger that waits for all reports of a task, or until a known moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_liftos.model.errors import (
+    CircuitOpen,
+    LiftosError,
+    Throttled,
+    Unavailable,
+)
+
+
+class ReportTrigger(BaseTrigger):
+    """Polls the submitted reports of a scope; fires when none is running any more.
+
+    Everything it needs is named, nothing is carried: reports are in the state store, secrets in the
+    connection. ``not_before`` and ``fire_after`` are epoch seconds: no polling before the first
+    (a limit is used up until then), no event before the second (Airflow 3.3 may otherwise see the
+    event before it has noted the deferral).
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        conn_id: str,
+        scope: str,
+        poll_seconds: float,
+        fire_after: float,
+        not_before: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.platform = platform
+        self.conn_id = conn_id
+        self.scope = scope
+        self.poll_seconds = poll_seconds
+        self.fire_after = fire_after
+        self.not_before = not_before
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Plain JSON only; no secret, no hook."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "platform": self.platform,
+                "conn_id": self.conn_id,
+                "scope": self.scope,
+                "poll_seconds": self.poll_seconds,
+                "fire_after": self.fire_after,
+                "not_before": self.not_before,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event, in any case: what an exception says would not reach the task."""
+        try:
+            payload = await self._wait()
+        except LiftosError as error:
+            payload = {"status": "error", "message": str(error)}
+        except Exception as error:  # noqa: BLE001  its text may hold anything
+            self.log.exception("the trigger failed")
+            payload = {"status": "error", "message": f"the trigger failed: {type(error).__name__}"}
+        await _until(self.fire_after)
+        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> dict[str, Any]:
+        if self.not_before is not None:
+            await _until(self.not_before)
+            return {"status": "time"}
+        from airflow_provider_liftos.transport.client import AsyncHttpSender
+
+        session, checkpoints = await self._session()
+        async with AsyncHttpSender() as sender:
+            while True:
+                try:
+                    progress = await self._watch(session, checkpoints, sender)
+                except Throttled as pause:
+                    self.log.info("waiting for a limit: %s", pause)
+                    await _until(pause.retry_at)
+                except CircuitOpen as pause:
+                    self.log.info("%s", pause)
+                    await _until(pause.until)
+                except Unavailable as error:
+                    self.log.warning("polling goes on: %s", error)
+                    await asyncio.sleep(self.poll_seconds)
+                else:
+                    return {"status": "done", "ready": progress.ready, "failed": progress.failed}
+
+    async def _watch(self, session: Any, checkpoints: Any, sender: Any) -> Any:
+        from airflow_provider_liftos.engine import polling
+        from airflow_provider_liftos.transport.flow import arun
+
+        flow = polling.watch(session, checkpoints, first=self.poll_seconds, longest=60.0)
+        return await arun(flow, sender)
+
+    async def _session(self) -> tuple[Any, Any]:
+        from airflow_provider_liftos.engine.checkpoint import Checkpoints
+        from airflow_provider_liftos.hooks import config, registry
+
+        hook = registry.hook(self.platform, self.conn_id)
+        credentials = await hook.acredentials()
+        store = await asyncio.to_thread(config.state_store)
+        session = await asyncio.to_thread(hook.session, credentials, store)
+        return session, Checkpoints(store, credentials.org_id, self.scope)
+
+    async def on_kill(self) -> None:
+        """A person ended or cleared the waiting task: give up its reports."""
+        from airflow_provider_liftos.engine import polling
+        from airflow_provider_liftos.transport.client import AsyncHttpSender
+        from airflow_provider_liftos.transport.flow import arun
+
+        session, checkpoints = await self._session()
+        async with AsyncHttpSender() as sender:
+            given_up = await arun(polling.cancel(session, checkpoints), sender)
+        self.log.info("%s running reports were given up", given_up)
+
+
+async def _until(moment: float) -> None:
+    pause = moment - time.time()
+    if pause > 0:
+        await asyncio.sleep(pause)

@@ -1,0 +1,10 @@
+"""Meta Ads, every day: reports and entities of all accounts of the connection ``liftos_meta_default``.
+
+Change what it brings here, or give a run its own dates, accounts and reports when you trigger it.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_liftos.pipelines import PlatformPipeline
+
+dag = PlatformPipeline("meta", conn_id="liftos_meta_default").dag()
