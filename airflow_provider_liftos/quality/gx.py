@@ -9,17 +9,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
-_names = count()
 _LARGE = 100_000  # rows
+_one_at_a_time = threading.Lock()  # batches share a name, and the library knows them by name
 
 # Only failed expectations are asked again for the rows; values and queries are never wanted.
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
@@ -51,23 +52,21 @@ def judge(frame: pd.DataFrame, suite: Mapping[str, Any]) -> dict[str, Judgement]
     expectation over nothing (no rows, only nulls) shows as no broken rows; how many rows had
     something to judge is the caller's to count.
     """
-    judgements = {}
-    runnable, unfit = _fit(suite)
-    for id_, reason in unfit.items():
-        judgements[id_] = Judgement(id=id_, raised=reason)
+    expectations = [dict(e) for e in suite["expectations"]]
+    judgements: dict[str, Judgement] = {}
     with _batch(frame) as batch:
-        doubtful = []
-        for id_, result in _results(batch, suite["name"], runnable, _COUNTS):
+        doubtful = set()
+        for id_, result in _results(batch, suite["name"], expectations, _COUNTS):
             judgements[id_] = Judgement(id=id_, raised=_raised(result))
             if not judgements[id_].raised and result.result.get("unexpected_count"):
-                doubtful.append(id_)
-        again = [e for e in runnable if e["meta"]["id"] in doubtful]
+                doubtful.add(id_)
+        again = [e for e in expectations if e["meta"]["id"] in doubtful]
         for id_, result in _results(batch, suite["name"], again, _ROWS):
-            judgements[id_] = Judgement(
-                id=id_,
-                broken=result.result.get("unexpected_index_list") or (),
-                raised=_raised(result),
-            )
+            broken = result.result.get("unexpected_index_list") or ()
+            judgements[id_] = Judgement(id=id_, broken=broken, raised=_raised(result))
+    for expectation in expectations:  # the library silently leaves out what it cannot build
+        id_ = expectation["meta"]["id"]
+        judgements.setdefault(id_, Judgement(id=id_, raised=_unfit(expectation)))
     return judgements
 
 
@@ -84,31 +83,15 @@ def _results(
         yield result.expectation_config.meta["id"], result
 
 
-def _fit(suite: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Expectations that can be built, and why the others cannot."""
-    gx = _library()
-    from great_expectations.core import ExpectationSuite
+def _unfit(expectation: Mapping[str, Any]) -> str:
+    """Why the library cannot build an expectation."""
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    expectations = [dict(e) for e in suite["expectations"]]
     try:
-        ExpectationSuite(name=suite["name"], expectations=expectations)
-    except Exception:  # noqa: BLE001 - whatever a mistaken expectation raises; found one by one
-        return _one_by_one(gx, expectations)
-    return expectations, {}
-
-
-def _one_by_one(
-    gx: Any, expectations: list[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    fit, unfit = [], {}
-    for expectation in expectations:
-        try:
-            gx.ExpectationSuite(name="one", expectations=[expectation])
-        except Exception as error:  # noqa: BLE001 - as above
-            unfit[expectation["meta"]["id"]] = _brief(str(error))
-        else:
-            fit.append(expectation)
-    return fit, unfit
+        ExpectationConfiguration(**expectation).to_domain_obj()
+    except Exception as error:  # noqa: BLE001 - whatever a mistaken expectation raises
+        return _brief(str(error))
+    return "the expectation gave no result"
 
 
 def _raised(result: Any) -> str:
@@ -125,41 +108,37 @@ def _brief(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
-class _batch:  # noqa: N801 - used like a function
+@contextmanager
+def _batch(frame: pd.DataFrame) -> Iterator[Any]:
     """A frame as a batch; the library forgets the frame afterwards."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-        self._name = f"audit_{next(_names)}"
-
-    def __enter__(self) -> Any:
-        self._context = _context(os.getpid())
-        source = self._context.data_sources.add_pandas(self._name)
-        definition = source.add_dataframe_asset(self._name).add_batch_definition_whole_dataframe(
-            self._name
-        )
-        return definition.get_batch(batch_parameters={"dataframe": self._frame})
-
-    def __exit__(self, *_: object) -> None:
-        self._context.data_sources.delete(self._name)
-        if len(self._frame) > _LARGE:  # the library's cycles would keep it until some later time
-            gc.collect()
+    with _one_at_a_time:
+        definition = _definition(os.getpid())
+        try:
+            yield definition.get_batch(batch_parameters={"dataframe": frame})
+        finally:
+            held = definition.data_asset.datasource.get_execution_engine().batch_manager
+            held.batch_data_cache.clear()
+            held.reset_batch_cache()
+            if len(frame) > _LARGE:  # the library's cycles would keep it until some later time
+                gc.collect()
 
 
 @cache
 def _library() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # older versions would call home
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # before the import
+    # Before the import, which logs; what goes wrong later is told by the judgements.
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     import great_expectations
 
     return great_expectations
 
 
 @cache
-def _context(pid: int) -> Any:  # noqa: ARG001 - the key: a forked process makes its own
+def _definition(pid: int) -> Any:  # noqa: ARG001 - the key: a forked process makes its own
     gx = _library()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context
+    source = context.data_sources.add_pandas("audit")
+    return source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")

@@ -16,7 +16,7 @@ from airflow_provider_liftos.quality.suites import EXEMPT, RowCheck, row_checks,
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
 
 @dataclass(slots=True, kw_only=True)

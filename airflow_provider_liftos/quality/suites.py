@@ -208,7 +208,7 @@ def _belonging(table: Table) -> Iterator[RowCheck]:
                 rule=rule, subject=rule, needs=(column,),
                 sql=_code(
                     f"{quoted(column)} = slice_{column}",
-                    f"slice_{column} = '' OR {quoted(column)} IS NULL",
+                    f"slice_{column} = '' OR coalesce({quoted(column)}, '') = ''",
                 ),
             )  # fmt: skip
     yield RowCheck(

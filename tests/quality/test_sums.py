@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.model.report import Account, Level
+from airflow_provider_liftos.quality.days import PublishedDay
+from airflow_provider_liftos.quality.facts import due_day
+from airflow_provider_liftos.quality.findings import Status, Verdict
+from tests.quality.scene import (
+    ACCOUNT,
+    CLEAN,
+    DAY1,
+    DAY2,
+    DAY3,
+    Scene,
+    campaign,
+    days,
+    failing,
+    finding,
+    part,
+    stream,
+    totals,
+)  # fmt: skip
+
+BEFORE, AFTER = DAY1 - timedelta(days=1), DAY3 + timedelta(days=1)
+COUNTRY: dict[str, Any] = {"report": "countries", "breakdowns": ("country",)}
+
+
+def by_country(rows: list[dict[str, Any]], share: float = 0.5) -> list[dict[str, Any]]:
+    return [
+        r | {"report": "countries", "breakdown_key": f"country={code}", "extra_metrics": None, "reach": None,
+             "impressions": int(r["impressions"] * share), "clicks": int(r["clicks"] * share),
+             "spend": float(r["spend"]) * share}
+        for r in rows for code in ("DE", "FR")
+    ]  # fmt: skip
+
+
+def test_a_slice_that_failed_is_a_finding_and_is_not_published(scene: Scene) -> None:
+    bad = scene.failed(part(account="1002"), "report 77 was given up")
+    outcome = scene.audit(scene.stage(part(), CLEAN), bad)
+    assert failing(outcome) == {"slice_complete"}
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    assert "report 77 was given up" in outcome.decisions[1].reasons[0]
+    assert finding(outcome, "slice_complete", bad).dimension == "completeness"
+
+
+def test_rows_that_did_not_arrive_in_the_audit_table_block(scene: Scene) -> None:
+    result = scene.stage(part(), CLEAN)
+    scene.con.execute("DELETE FROM liftos_audit.performance WHERE campaign_id = 'c2'")
+    outcome = scene.audit(result)
+    assert failing(outcome) == {"rows_loaded"}
+    assert finding(outcome, "rows_loaded").observed == "3 rows loaded of 6 staged"
+    assert outcome.decisions[0].verdict is Verdict.BLOCK
+
+
+def test_a_repeated_key_is_found_and_nulls_are_equal(scene: Scene) -> None:
+    outcome = scene.audit(scene.stage(part(), [*CLEAN, CLEAN[0]]))
+    assert failing(outcome) == {"key_unique"}
+    assert outcome.decisions[0].verdict is Verdict.BLOCK
+
+
+def test_attribution_windows_and_breakdowns_make_keys_differ(scene: Scene) -> None:
+    rows = [
+        *CLEAN,
+        *(r | {"attribution_window": "7d_click"} for r in CLEAN),
+        *(r | {"breakdown_key": "x"} for r in CLEAN),
+    ]
+    assert not failing(scene.audit(scene.stage(part(), rows)))
+
+
+def test_another_load_is_not_this_ones_business(scene: Scene) -> None:
+    scene.stage(part(), [r | {"load_id": "load-9", "spend": "-1"} for r in CLEAN])
+    assert not failing(scene.audit(scene.stage(part(), CLEAN)))
+
+
+@pytest.mark.parametrize(("today", "delay", "late"), [
+    (AFTER, 1, True), (AFTER, 2, False), (AFTER + timedelta(days=5), 1, True),
+    (datetime(2026, 11, 19, 22, tzinfo=UTC), 1, False),  # still the 19th in Berlin
+    (datetime(2026, 11, 19, 23, 30, tzinfo=UTC), 1, True),  # the 20th has begun there
+])  # fmt: skip
+def test_the_newest_expected_day_must_be_there(
+    scene: Scene, today: Any, delay: int, late: bool
+) -> None:
+    outcome = scene.audit(scene.stage(part(), days(DAY1, DAY2)), today=today, delay_days=delay)
+    assert failing(outcome) == ({"data_fresh"} if late else set())
+
+
+def test_old_windows_are_judged_by_their_own_end(scene: Scene) -> None:
+    outcome = scene.audit(scene.stage(part(), CLEAN), today=date(2027, 5, 1))
+    assert finding(outcome, "data_fresh").status is Status.PASSED
+
+
+def test_only_the_newest_slice_of_a_report_can_be_late(scene: Scene) -> None:
+    old = scene.stage(part(since=DAY1, until=DAY2), days(DAY1))
+    new = scene.stage(part(since=DAY3, until=DAY3), days(DAY3))
+    outcome = scene.audit(old, new)
+    assert finding(outcome, "data_fresh", old).status is Status.NOT_APPLICABLE
+    assert finding(outcome, "data_fresh", new).status is Status.PASSED
+
+
+def test_a_window_that_is_not_due_yet_has_no_freshness(scene: Scene) -> None:
+    outcome = scene.audit(scene.stage(part(), CLEAN), today=DAY1)
+    assert finding(outcome, "data_fresh").status is Status.NOT_APPLICABLE
+
+
+def test_an_unknown_zone_leaves_the_day_as_given() -> None:
+    assert due_day(datetime(2026, 11, 20, tzinfo=UTC), "Nowhere/Land", 1) == date(2026, 11, 19)
+
+
+def test_a_gap_between_days_with_spend_is_found(scene: Scene) -> None:
+    outcome = scene.audit(scene.stage(part(), days(DAY1, DAY3)))
+    assert failing(outcome) == {"expected_days_present"}
+    assert str(DAY2) in finding(outcome, "expected_days_present").observed
+    assert outcome.decisions[0].verdict is Verdict.WARN
+
+
+def test_a_gap_after_a_published_day_is_found(scene: Scene) -> None:
+    scene.published(BEFORE)
+    assert failing(scene.audit(scene.stage(part(), days(DAY2, DAY3)))) == {"expected_days_present"}
+
+
+def test_a_gap_beside_days_without_spend_is_none(scene: Scene) -> None:
+    rows = [*days(DAY1, spend="0", extra_metrics=None), *days(DAY3)]
+    assert not failing(scene.audit(scene.stage(part(), rows)))
+
+
+def test_a_gap_reaches_over_the_slices_of_one_run(scene: Scene) -> None:
+    first = scene.stage(part(since=DAY1, until=DAY2), days(DAY1))
+    second = scene.stage(part(since=DAY3, until=DAY3), days(DAY3))
+    outcome = scene.audit(first, second)
+    assert finding(outcome, "expected_days_present", first).status is Status.FAILED
+    assert finding(outcome, "expected_days_present", second).status is Status.PASSED
+
+
+def test_reports_in_steps_of_several_days_have_no_gaps(scene: Scene) -> None:
+    asked = part(time_increment=3)
+    outcome = scene.audit(scene.stage(asked, days(DAY1, date_end=DAY3)))
+    assert not failing(outcome)
+    assert finding(outcome, "expected_days_present").status is Status.NOT_APPLICABLE
+    assert finding(outcome, "data_fresh").status is Status.PASSED
+
+
+@pytest.mark.parametrize("known", [BEFORE, DAY2])
+def test_an_empty_answer_after_spend_blocks(scene: Scene, known: date) -> None:
+    scene.published(known)
+    outcome = scene.audit(scene.stage(part(), []))
+    assert failing(outcome) == {"empty_is_not_zero"}
+    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.publishable(scene.manifest(scene.stage(part(), []))) == ()
+
+
+def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> None:
+    campaigns = scene.stage(part(), CLEAN)
+    ads = scene.stage(part(Level.AD), [])
+    outcome = scene.audit(campaigns, ads)
+    assert failing(outcome) == {"empty_is_not_zero"}
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+
+
+def test_an_empty_slice_after_one_with_spend_in_the_same_run_blocks(scene: Scene) -> None:
+    first = scene.stage(part(since=DAY1, until=DAY2), days(DAY1, DAY2))
+    second = scene.stage(part(since=DAY3, until=DAY3), [])
+    outcome = scene.audit(first, second)
+    assert failing(outcome) == {"empty_is_not_zero"}
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+
+
+def test_an_empty_answer_after_days_without_spend_is_lawful(scene: Scene) -> None:
+    scene.published(BEFORE, spend=0)
+    outcome = scene.audit(scene.stage(part(), []))
+    assert finding(outcome, "empty_is_not_zero").status is Status.PASSED
+    assert outcome.decisions[0].verdict is Verdict.PUBLISH
+
+
+def test_a_first_empty_answer_cannot_be_judged(scene: Scene) -> None:
+    scene.published(BEFORE, account="1002")
+    outcome = scene.audit(scene.stage(part(), []))
+    assert finding(outcome, "empty_is_not_zero").status is Status.NOT_APPLICABLE
+
+
+def test_previous_days_may_be_given_instead_of_asked(scene: Scene) -> None:
+    scene.published(BEFORE)
+    result = scene.stage(part(), [])
+    assert not failing(scene.audit(result, previous=[]))
+    known = PublishedDay(account_id=ACCOUNT, report="basic", level="campaign", date=BEFORE, rows=4)
+    assert failing(scene.audit(result, previous=[known])) == {"empty_is_not_zero"}
+
+
+def test_regrading_lets_a_knowing_person_accept_emptiness(scene: Scene) -> None:
+    scene.published(BEFORE)
+    outcome = scene.audit(scene.stage(part(), []), severities={"empty_is_not_zero": "low"})
+    assert finding(outcome, "empty_is_not_zero").severity == "low"
+    assert not [
+        r for d in outcome.decisions for r in d.reasons if "empty_is_not_zero (critical)" in r
+    ]
+
+
+def test_levels_of_one_run_add_up(scene: Scene) -> None:
+    top = scene.stage(part(Level.ACCOUNT), totals(CLEAN))
+    low = scene.stage(part(), CLEAN)
+    outcome = scene.audit(top, low)
+    assert not failing(outcome)
+    assert finding(outcome, "levels_add_up", low).status is Status.PASSED
+    assert finding(outcome, "levels_add_up", top).status is Status.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("level", [Level.CAMPAIGN, Level.AD_GROUP, Level.AD])
+def test_a_row_lost_at_a_finer_level_is_found_there(scene: Scene, level: Level) -> None:
+    rows = [r | {"level": str(level), "ad_group_id": "g", "ad_id": "a"} for r in CLEAN]
+    top = scene.stage(part(Level.ACCOUNT), totals(CLEAN))
+    low = scene.stage(part(level), rows[:-1])
+    outcome = scene.audit(top, low)
+    assert failing(outcome) == {"levels_add_up"}
+    found = finding(outcome, "levels_add_up", low)
+    assert found.status is Status.FAILED
+    assert "2000 against" not in found.observed
+    assert "account level" in found.observed
+
+
+def test_levels_are_compared_on_days_both_have(scene: Scene) -> None:
+    top = scene.stage(part(Level.ACCOUNT, since=DAY2, until=DAY2), totals(days(DAY2)))
+    low = scene.stage(part(), CLEAN)
+    assert not failing(scene.audit(top, low))
+
+
+def test_half_a_percent_between_levels_is_tolerated(scene: Scene) -> None:
+    top = [r | {"spend": float(r["spend"]) * 1.004} for r in totals(CLEAN)]
+    results = scene.stage(part(Level.ACCOUNT), top), scene.stage(part(), CLEAN)
+    assert not failing(scene.audit(*results))
+
+
+def test_a_failed_level_is_no_reference(scene: Scene) -> None:
+    low = scene.stage(part(), CLEAN)
+    outcome = scene.audit(scene.failed(part(Level.ACCOUNT)), low)
+    assert finding(outcome, "levels_add_up", low).status is Status.NOT_APPLICABLE
+
+
+def test_breakdowns_may_leave_rows_out_but_not_invent_them(scene: Scene) -> None:
+    basic = scene.stage(part(), CLEAN)
+    fewer = scene.stage(part(**COUNTRY), by_country(CLEAN, 0.4))
+    assert not failing(scene.audit(basic, fewer))
+    assert failing(scene.audit(basic, fewer, exact={"countries"})) == {"breakdowns_add_up"}
+
+
+def test_breakdowns_above_the_total_are_found(scene: Scene) -> None:
+    basic = scene.stage(part(), CLEAN)
+    more = scene.stage(part(**COUNTRY), by_country(CLEAN, 0.6))
+    outcome = scene.audit(basic, more)
+    assert failing(outcome) == {"breakdowns_add_up"}
+    assert finding(outcome, "breakdowns_add_up", basic).status is Status.NOT_APPLICABLE
+    assert "basic:campaign" in finding(outcome, "breakdowns_add_up", more).observed
+
+
+def test_breakdowns_without_a_total_in_the_run_do_not_apply(scene: Scene) -> None:
+    alone = scene.stage(part(**COUNTRY), by_country(CLEAN))
+    outcome = scene.audit(alone)
+    assert finding(outcome, "breakdowns_add_up").status is Status.NOT_APPLICABLE
+    actions = part(report="actions", breakdowns=("country",), action_breakdowns=("action_type",))
+    rows = [r | {"report": "actions"} for r in by_country(CLEAN, 1.0)]
+    outcome = scene.audit(scene.stage(part(), CLEAN), broken := scene.stage(actions, rows))
+    assert finding(outcome, "breakdowns_add_up", broken).status is Status.NOT_APPLICABLE
+
+
+def test_every_expected_account_needs_its_basic_report(scene: Scene) -> None:
+    expected = [Account(account_id=ACCOUNT), "1002", "1003"]
+    outcome = scene.audit(
+        scene.stage(part(), CLEAN), scene.failed(part(account="1003")), expected_accounts=expected
+    )
+    states = {f.account_id: f.status for f in outcome.findings if f.rule == "accounts_present"}
+    assert states == {ACCOUNT: Status.PASSED, "1002": Status.FAILED, "1003": Status.FAILED}
+    assert outcome.decisions[0].verdict is Verdict.PUBLISH
+    assert outcome.accounts["1002"].value == 0.0
+
+
+def test_runs_without_basic_reports_expect_no_account(scene: Scene) -> None:
+    rows = [r | {"report": "mine"} for r in CLEAN]
+    outcome = scene.audit(scene.stage(part(report="mine"), rows))
+    assert finding(outcome, "accounts_present").status is Status.NOT_APPLICABLE
+
+
+def test_a_repeated_entity_and_an_emptied_account_are_found(scene: Scene) -> None:
+    twice = scene.stage(stream(), [campaign("c1"), campaign("c1")])
+    assert failing(scene.audit(twice)) == {"key_unique"}
+    fresh = Scene(scene._folder)
+    fresh.living("c1", "c2")
+    outcome = fresh.audit(fresh.stage(stream(), []))
+    assert failing(outcome) == {"empty_is_not_zero"}
+    assert finding(outcome, "empty_is_not_zero").observed == "no rows, but 2 are published"
+    assert outcome.decisions[0].verdict is Verdict.BLOCK
+
+
+def test_a_first_empty_snapshot_cannot_be_judged(scene: Scene) -> None:
+    outcome = scene.audit(scene.stage(stream(), []), row_stream := scene.failed(stream("ads")))
+    assert finding(outcome, "slice_complete", row_stream).status is Status.FAILED
+    found = [f.status for f in outcome.findings if f.rule == "empty_is_not_zero"]
+    assert found == [Status.NOT_APPLICABLE, Status.NOT_APPLICABLE]
+
+
+def test_rows_without_spend_count_by_their_number(scene: Scene) -> None:
+    scene.published(BEFORE, spend=None, rows=3)
+    assert failing(scene.audit(scene.stage(part(), []))) == {"empty_is_not_zero"}
