@@ -99,7 +99,9 @@ class LiftosPublishOperator(LiftosOperator):
     def _tell(self, context: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Put the numbers beside the asset event, where downstream DAGs find them."""
         self.log.info("published %(rows)s rows of %(published)s slices", dict(summary))
-        events = context.get("outlet_events") or {}
+        events = context.get("outlet_events")
+        if events is None:
+            return
         for outlet in self.outlets or ():
             events[outlet].extra = dict(summary)
 

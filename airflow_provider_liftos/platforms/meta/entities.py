@@ -12,15 +12,11 @@ from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.platforms.meta import wire
 
-STATUSES = json.dumps(
-    ["ACTIVE", "PAUSED", "DELETED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES", "CAMPAIGN_PAUSED",
-     "ADSET_PAUSED", "PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED", "PENDING_BILLING_INFO"]
-)  # fmt: skip
-"""Without naming them Meta leaves deleted and archived entities out of the lists."""
-
-_CAMPAIGN_STATUSES = json.dumps(
-    ["ACTIVE", "PAUSED", "DELETED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES"]
-)
+_OF_CAMPAIGNS = ("ACTIVE", "PAUSED", "DELETED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES")
+_OF_AD_SETS = (*_OF_CAMPAIGNS, "CAMPAIGN_PAUSED")
+_OF_ADS = (*_OF_AD_SETS, "ADSET_PAUSED", "PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED",
+           "PENDING_BILLING_INFO")  # fmt: skip
+"""Without naming statuses Meta leaves deleted and archived entities out; each edge has its own."""
 
 ACCOUNT_STATUS = {
     "1": "active", "2": "disabled", "3": "unsettled", "7": "risk_review", "8": "pending_settlement",
@@ -111,7 +107,7 @@ STREAMS = (
         Field(source="buying_type"),
         Field(source="configured_status"),
         Field(source="special_ad_categories", kind=Kind.JSON),
-    ), 200, effective_status=_CAMPAIGN_STATUSES),
+    ), 200, effective_status=json.dumps(_OF_CAMPAIGNS)),
     _stream("ad_groups", "adsets", (
         Field(source="id", column="ad_group_id", kind=Kind.ID), _NAME, *_STATUS, *_TIMES, *_BUDGET,
         Field(source="campaign_id", column="campaign_id", kind=Kind.ID),
@@ -124,7 +120,7 @@ STREAMS = (
         Field(source="attribution_spec", kind=Kind.JSON),
         Field(source="promoted_object", kind=Kind.JSON),
         Field(source="learning_stage_info", kind=Kind.JSON),
-    ), 200, effective_status=STATUSES),
+    ), 200, effective_status=json.dumps(_OF_AD_SETS)),
     _stream("ads", "ads", (
         Field(source="id", column="ad_id", kind=Kind.ID), _NAME, *_STATUS, *_TIMES,
         Field(source="adset_id", column="ad_group_id", kind=Kind.ID),
@@ -132,7 +128,7 @@ STREAMS = (
         Field(source="creative", column="creative_id", kind=Kind.JSON,
               expression="json_extract_string(creative, '$.id')"),
         Field(source="tracking_specs", kind=Kind.JSON),
-    ), 200, effective_status=STATUSES),
+    ), 200, effective_status=json.dumps(_OF_ADS)),
     _stream("creatives", "adcreatives", (
         Field(source="id", column="creative_id", kind=Kind.ID), _NAME,
         Field(source="status", column="status"),

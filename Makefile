@@ -1,0 +1,50 @@
+# Everything sets up what it needs in .venv; nothing needs root.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo up down test test-full test-floor lint format bench lock clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[meta-sdk,postgres]' --group dev
+	@touch $@
+
+demo: $(STAMP)  ## from a fresh machine to published, audited rows
+	@$(BIN)/python -m airflow_provider_liftos.cli.demo demo
+
+up: $(STAMP)  ## the same, left running with the UI on http://127.0.0.1:8080
+	@$(BIN)/python -m airflow_provider_liftos.cli.demo up
+
+down: $(STAMP)
+	@$(BIN)/python -m airflow_provider_liftos.cli.demo down
+
+test: $(STAMP)  ## everything that guards a change
+	$(BIN)/pytest -m "not full"
+
+test-full: $(STAMP)
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+lock:  ## refresh constraints.txt: names and versions only
+	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
+	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 --universal pyproject.toml --group dev --extra meta-sdk --extra postgres \
+	  --output-file constraints.txt
+
+clean:
+	rm -rf .venv .liftos dist build

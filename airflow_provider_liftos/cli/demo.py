@@ -1,0 +1,195 @@
+"""``make demo``, ``make up`` and ``make down``: everything on one machine, no credentials.
+
+A real Airflow (api-server, scheduler, dag-processor, triggerer) runs the platform DAGs against the
+sandbox; what is published must equal what the sandbox knows to be true.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_liftos.cli import sandbox_process, stack
+from airflow_provider_liftos.cli.component import StackError
+from airflow_provider_liftos.cli.proof import Difference, compare
+from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
+from airflow_provider_liftos.cli.stack import Stack
+from airflow_provider_liftos.model.errors import LiftosError
+
+DAGS = ("liftos_meta",)
+UI_PORT = 8080
+_TIMEOUT = 300.0
+
+
+def settings(home: Path) -> dict[str, str]:
+    """Our options for a deployment under one folder; polling is quick because reports are."""
+    return {
+        "AIRFLOW__LIFTOS__STAGING_URL": str(home / "staging"),
+        "AIRFLOW__LIFTOS__STATE_URL": f"sqlite:///{home / 'state.db'}",
+        "AIRFLOW__LIFTOS__DUCKDB_PATH": str(home / "warehouse.duckdb"),
+        "AIRFLOW__LIFTOS__POLL_SECONDS": "2",
+        "AIRFLOW__LIFTOS__ACCOUNTS_PER_TASK": "3",
+    }
+
+
+def connect(api: Any, sandbox_url: str) -> None:
+    """Connections to the sandbox, as a person would fill them in, with caps that suit it."""
+    api.create_connection(
+        "liftos_meta_default",
+        "liftosmeta",
+        host=f"{sandbox_url}/meta",
+        extra={
+            "access_token": "sandbox-token",
+            "app_id": "1001",
+            "app_secret": "sandbox-secret",
+            "requests_per_hour": 1_000_000,
+            "requests_per_minute": 100_000,
+        },
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when every DAG run succeeded and the totals are true."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=("demo", "up", "down"))
+    parser.add_argument("--home", type=Path, default=Path(".liftos"))
+    options = parser.parse_args(arguments)
+    home = options.home.resolve()
+    try:
+        if options.command == "down":
+            return down(home)
+        return _start(home, stay=options.command == "up")
+    except LiftosError as error:
+        print(f"liftos: {error}", file=sys.stderr)
+        return 1
+
+
+def down(home: Path) -> int:
+    """End what ``make up`` left running."""
+    ended = stack.stop_recorded(home / "airflow")
+    if sandbox_process.stop_recorded(home):
+        ended.append("sandbox")
+    print(f"ended: {', '.join(ended)}" if ended else "nothing was running")
+    return 0
+
+
+def _start(home: Path, *, stay: bool) -> int:
+    began = time.monotonic()
+    down(home)
+    shutil.rmtree(home, ignore_errors=True)
+    sandbox = SandboxProcess(home, port=_port("LIFTOS_SANDBOX_PORT", 8650))
+    airflow = Stack(
+        home / "airflow", _dags_folder(), env=settings(home),
+        port=_port("LIFTOS_UI_PORT", UI_PORT) if stay else None,
+    )  # fmt: skip
+    done = False
+    try:
+        print("starting the sandbox and Airflow ...", flush=True)
+        sandbox.start()
+        airflow.start()
+        connect(airflow.api, sandbox.url)
+        worked, message = airflow.api.test_connection(_payload(sandbox.url))
+        print(f"connection: {message}")
+        done = worked and _run(home, airflow, sandbox)
+    finally:
+        if not (stay and done):
+            airflow.stop()
+            sandbox.stop()
+    print(f"{'done' if done else 'FAILED'} in {time.monotonic() - began:.0f} s")
+    if stay and done:
+        print(f"Airflow: {airflow.base_url} (no login)   sandbox: {sandbox.url}   end it: make down")
+    return 0 if done else 1
+
+
+def _payload(sandbox_url: str) -> dict[str, Any]:
+    extra = {"access_token": "sandbox-token", "app_secret": "sandbox-secret"}
+    return {
+        "connection_id": "liftos_meta_test", "conn_type": "liftosmeta",
+        "host": f"{sandbox_url}/meta", "extra": extra,
+    }  # fmt: skip
+
+
+def _port(variable: str, default: int) -> int:
+    return int(os.environ.get(variable) or default)
+
+
+def _dags_folder() -> Path:
+    folder = Path(__file__).parents[2] / "dags"
+    if not folder.is_dir():
+        raise StackError("make demo runs in a checkout: there is no dags/ beside the package.")
+    return folder
+
+
+def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
+    api = airflow.api
+    runs = {}
+    for dag_id in DAGS:
+        api.wait_for_dag(dag_id)
+        api.unpause(dag_id)
+        runs[dag_id] = api.post_dag_run(dag_id, {"last_n_days": 30})
+        print(f"{dag_id}: run {runs[dag_id]} started", flush=True)
+    fine = True
+    for dag_id, run_id in runs.items():
+        state = api.wait_dag_run(dag_id, run_id, timeout=_TIMEOUT)
+        print(f"{dag_id}: {state}")
+        if state != "success":
+            fine = False
+            _explain(api, dag_id, run_id)
+    if fine:
+        summary = {d: api.xcom(d, run_id, "publish") for d, run_id in runs.items()}
+        fine = _report(home, sandbox.url, summary)
+    return fine
+
+
+def _explain(api: Any, dag_id: str, run_id: str) -> None:
+    for task in api.task_instances(dag_id, run_id):
+        if task["state"] in {"failed", "upstream_failed"}:
+            index = task["map_index"]
+            print(f"--- {task['task_id']}[{index}]: {task['state']}")
+            if task["state"] == "failed":
+                log = api.task_log(dag_id, run_id, task["task_id"], map_index=index)
+                print("\n".join(str(log).splitlines()[-15:]))
+
+
+def _report(home: Path, sandbox_url: str, summary: dict[str, Any]) -> bool:
+    """Print what was published and whether it is true."""
+    result = compare(home / "warehouse.duckdb", sandbox_url)
+    print()
+    print(f"{'report':<40} {'level':<9} {'rows':>8} {'impressions':>13} {'conversions':>12}")
+    for line in result.lines:
+        print(
+            f"{line.report:<40} {line.level:<9} {line.rows:>8,} {line.impressions:>13,}"
+            f" {line.conversions:>12,.0f}"
+        )
+    print()
+    for name, rows in result.entities.items():
+        print(f"{name:<40} {'':<9} {rows:>8,}")
+    print()
+    for currency, spend in result.spend.items():
+        print(f"spend, {result.days} days: {currency} {spend:,.2f}")
+    for dag_id, facts in summary.items():
+        print(f"{dag_id}: {facts['rows']:,} rows published, quality score {facts['score']:.1f}"
+              f" ({facts['level']}), {facts['since']} to {facts['until']}")  # fmt: skip
+    _verdict(result.differences, result.compared)
+    print(f"look: {home / 'warehouse.duckdb'}, for instance"
+          " SELECT * FROM liftos.campaign_report LIMIT 10")  # fmt: skip
+    return not result.differences
+
+
+def _verdict(differences: Sequence[Difference], compared: int) -> None:
+    if not differences:
+        print(f"truth: {compared:,} account-days compared with the sandbox, all equal")
+        return
+    print(f"truth: {len(differences)} of {compared} account-days DIFFER")
+    for difference in differences[:10]:
+        print(f"  {difference}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
