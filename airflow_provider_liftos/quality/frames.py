@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-MAX_ROWS = 500_000  # rows of one frame; bounds memory whatever the size of the run
+MAX_ROWS = 1_000_000  # rows of one frame; bounds memory whatever the size of the run
 SLICE = "slice"  # the frame's column that says which slice a row is of
 SAMPLE = 3
 _LOOKED_AT = 1_000  # broken rows that samples are taken from

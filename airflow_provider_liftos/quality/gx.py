@@ -6,7 +6,6 @@ Nothing here opens a connection, draws progress bars or writes log lines.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import threading
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGE = 100_000  # rows
 _one_at_a_time = threading.Lock()  # batches share a name, and the library knows them by name
 
 # Only failed expectations are asked again for the rows; values and queries are never wanted.
@@ -119,8 +117,6 @@ def _batch(frame: pd.DataFrame) -> Iterator[Any]:
             held = definition.data_asset.datasource.get_execution_engine().batch_manager
             held.batch_data_cache.clear()
             held.reset_batch_cache()
-            if len(frame) > _LARGE:  # the library's cycles would keep it until some later time
-                gc.collect()
 
 
 @cache
