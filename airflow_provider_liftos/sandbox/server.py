@@ -16,7 +16,6 @@ from starlette.requests import Request
 
 from .control import build_control
 from .faults import TRANSPORT, Fault
-from .journal import without_secrets
 from .wire import Wire, WireRequest, WireResponse, build_all
 from .world import World
 
@@ -85,41 +84,13 @@ class Server:
         fault: Fault | None,
         begun: float,
     ) -> None:
-        note_request(
-            self.world,
+        self.world.note(
             platform,
             request,
             response,
             fault=fault.kind if fault else None,
             seconds=time.perf_counter() - begun,
         )
-
-
-def note_request(
-    world: World,
-    platform: str,
-    request: WireRequest,
-    response: WireResponse | None,
-    *,
-    fault: str | None = None,
-    seconds: float = 0.0,
-    part_of_batch: bool = False,
-) -> None:
-    """Write a request down; ``response`` is None where the client got none."""
-    world.journal.add(
-        time=world.clock.now().isoformat(),
-        platform=platform,
-        method=request.method,
-        path=request.route,
-        params=without_secrets(request.params),
-        status=response.status if response else None,
-        rows=response.rows if response else 0,
-        bytes=len(response.body) if response else 0,
-        ms=round(seconds * 1000, 2),
-        fault=fault,
-        batch=part_of_batch,
-        **(response.notes if response else {}),
-    )
 
 
 async def _read(platform: str, scope: Scope, receive: Receive) -> WireRequest:

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from .dataset import Account, Dataset, Entity
-from .dataset.dimensions import DIMENSIONS, Cell, describe, divide, withholds_conversions
+from .dataset.dimensions import DIMENSIONS, withholds_conversions
+from .dataset.division import Cell, describe, divide
 from .dataset.facts import Fact
 from .dataset.metrics import DEFAULT_WINDOW, WINDOWS, joint_reach, purchases
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from .clock import Clock
 from .dataset import PROFILES, Dataset
 from .faults import Faults
-from .journal import Journal
+from .journal import Journal, without_secrets
+from .wire import WireRequest, WireResponse
 
 
 class World:
@@ -76,3 +77,29 @@ class World:
         """Return every token and secret ever issued here."""
         with self._lock:
             return list(self._secrets)
+
+    def note(
+        self,
+        platform: str,
+        request: WireRequest,
+        response: WireResponse | None,
+        *,
+        fault: str | None = None,
+        seconds: float = 0.0,
+        part_of_batch: bool = False,
+    ) -> None:
+        """Write a request down; ``response`` is None where the client got none."""
+        self.journal.add(
+            time=self.clock.now().isoformat(),
+            platform=platform,
+            method=request.method,
+            path=request.route,
+            params=without_secrets(request.params),
+            status=response.status if response else None,
+            rows=response.rows if response else 0,
+            bytes=len(response.body) if response else 0,
+            ms=round(seconds * 1000, 2),
+            fault=fault,
+            batch=part_of_batch,
+            **(response.notes if response else {}),
+        )

@@ -57,7 +57,7 @@ class Account:
 # name, currency, minor, zone, country, price of 1,000 impressions, basket
 _BLUEPRINTS = (
     ("Northwind EU", "EUR", 100, "Europe/Berlin", "DE", 780, 6800),
-    ("Northwind US – “Main”", "USD", 100, "America/Los_Angeles", "US", 1150, 7900),
+    ("Northwind US — “Main”", "USD", 100, "America/Los_Angeles", "US", 1150, 7900),
     ("ノースウィンド 東京 🗼", "JPY", 1, "Asia/Tokyo", "JP", 640, 7200),
     ("نورث ويند Kuwait", "KWD", 100, "Asia/Kuwait", "KW", 210, 2100),
     ("Vento Norte São Paulo", "BRL", 100, "America/Sao_Paulo", "BR", 1900, 18900),

@@ -1,30 +1,17 @@
-"""The ways a day's numbers can be divided, and the division itself."""
+"""The ways a day's numbers can be divided: which values there are, and how much each gets."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import product
-from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from .chance import digest, number, shares
+from .chance import digest, number
 from .facts import Fact
-from .metrics import FIRST_CONVERSION, FIRST_VALUE, Metrics, priced
 
 Value = str | dict[str, str] | None
-Cells = list[tuple[tuple[Value, ...], int]]
-
-
-class Cell(NamedTuple):
-    """One part of a fact: the values of the dimensions, the metrics, the people reached."""
-
-    values: tuple[Value, ...]
-    metrics: Metrics
-    reach: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +43,14 @@ _REGIONS = {
     "US": (("California", 40), ("New York", 25), ("Washington, District of Columbia", 3)),
     "JP": (("東京都", 60), ("大阪府", 30), ("Ōsaka-fu", 1)),
 }
+_AGES = (
+    *(("18-24", 12), ("25-34", 30), ("35-44", 26), ("45-54", 17)),
+    *(("55-64", 9), ("65+", 5), ("Unknown", 1)),
+)
+_PUBLISHERS = (
+    *(("facebook", 55), ("instagram", 35), ("audience_network", 6)),
+    *(("messenger", 2), ("threads", 2)),
+)
 _DMAS = (("New York", 40), ("Los Angeles", 30), ("Ft. Smith-Fay-Sprngdl-Rgrs", 4), ("Unknown", 2))
 
 
@@ -103,7 +98,7 @@ def _assets(kind: str) -> Callable[[Fact], list[tuple[Value, int]]]:
 
     def parts(fact: Fact) -> list[tuple[Value, int]]:
         def asset(step: int) -> Value:
-            identity = f"{1202 * 10**14 + fact.ad.index * 10 + step}"
+            identity = f"12029{number(10**13, kind, fact.ad.id, step):013d}"
             text = digest(kind, fact.ad.id, step).hex() if kind == "image" else texts[step]
             return {content: text, "id": identity}
 
@@ -112,7 +107,7 @@ def _assets(kind: str) -> Callable[[Fact], list[tuple[Value, int]]]:
     return parts
 
 
-_PLACEMENTS = {
+PLACEMENTS = {
     "facebook": ("feed", "facebook_reels", "story", "marketplace"),
     "instagram": ("feed", "instagram_stories", "instagram_reels"),
     "audience_network": ("an_classic", "rewarded_video"),
@@ -121,30 +116,12 @@ _PLACEMENTS = {
 }
 
 DIMENSIONS: dict[str, Dimension] = {
-    "age": Dimension(
-        parts=_fixed(
-            ("18-24", 12),
-            ("25-34", 30),
-            ("35-44", 26),
-            ("45-54", 17),
-            ("55-64", 9),
-            ("65+", 5),
-            ("Unknown", 1),
-        )
-    ),  # fmt: skip
+    "age": Dimension(parts=_fixed(*_AGES)),
     "gender": Dimension(parts=_fixed(("female", 52), ("male", 46), ("unknown", 2))),
     "country": Dimension(parts=_countries),
     "region": Dimension(parts=_regions, conversions="withheld"),
     "dma": Dimension(parts=_fixed(*_DMAS), conversions="withheld"),
-    "publisher_platform": Dimension(
-        parts=_fixed(
-            ("facebook", 55),
-            ("instagram", 35),
-            ("audience_network", 6),
-            ("messenger", 2),
-            ("threads", 2),
-        )
-    ),  # fmt: skip
+    "publisher_platform": Dimension(parts=_fixed(*_PUBLISHERS)),
     "platform_position": Dimension(parts=_positions),
     "impression_device": Dimension(
         parts=_fixed(("iphone", 40), ("android_smartphone", 45), ("desktop", 12), ("other", 3))
@@ -177,122 +154,3 @@ HOURLY = tuple(name for name in DIMENSIONS if name.startswith("hourly_"))
 def withholds_conversions(names: Sequence[str]) -> bool:
     """Say whether the platform keeps conversions back for this division."""
     return any(DIMENSIONS[name].conversions == "withheld" for name in names)
-
-
-def _weights(fact: Fact, names: Sequence[str]) -> Cells:
-    """Return every combination of values with its weight."""
-    columns = []
-    for name in names:
-        if name != "platform_position":
-            columns.append(DIMENSIONS[name].parts(fact))
-    cells: Cells = []
-    for combination in product(*columns):
-        values, weight = [value for value, _ in combination], 1
-        for _, part in combination:
-            weight *= part
-        if "platform_position" in names:
-            cells.extend(_placed(values, names, weight))
-        else:
-            cells.append((tuple(values), weight))
-    return cells
-
-
-def _placed(values: list[Value], names: Sequence[str], weight: int) -> Cells:
-    """Add the positions that exist on the publisher at hand, in the order asked for."""
-    at = list(names).index("platform_position")
-    others = [name for name in names if name != "platform_position"]
-    publisher = values[others.index("publisher_platform")]
-    positions = _PLACEMENTS[str(publisher)]
-    return [
-        ((*values[:at], position, *values[at:]), weight * (len(positions) - step))
-        for step, position in enumerate(positions)
-    ]
-
-
-def cells_per_fact(names: Sequence[str]) -> int:
-    """Return about how many parts a fact has, without making one."""
-    sizes = {"age": 7, "gender": 3, "publisher_platform": 5, "platform_position": 2}
-    return math.prod(24 if name in HOURLY else sizes.get(name, 4) for name in names)
-
-
-def divide(fact: Fact, names: Sequence[str]) -> list[Cell]:
-    """Divide a fact by the named dimensions, leaving out parts in which nothing happened.
-
-    Every additive metric adds up to the fact's own, except conversions where the platform
-    withholds them. Reach overlaps: its parts add up to a little more.
-    """
-    if not names:
-        return [Cell((), fact.metrics, fact.reach)]
-    cells = _weights(fact, names)
-    rule = {DIMENSIONS[name].conversions for name in names}
-    if any(DIMENSIONS[name].people_only for name in names):
-        return _people(fact, cells)
-    columns = _split_counts(fact, cells, names, conversions="split" in rule and len(rule) == 1)
-    made = [
-        Cell(values, priced(counts, fact.price), _reach(fact, counts[0], weight))
-        for (values, weight), counts in zip(cells, zip(*columns, strict=True), strict=True)
-        if any(counts)
-    ]
-    if "apart" in rule:
-        made.extend(_apart(fact, len(names)))
-    return made
-
-
-def _split_counts(
-    fact: Fact, cells: Cells, names: Sequence[str], *, conversions: bool
-) -> list[list[int]]:
-    count = len(cells)
-    noise = digest(fact.salt, *names, size=64) * (count // 64 + 1)
-    last = FIRST_VALUE if conversions else FIRST_CONVERSION
-    columns = []
-    for at, metric in enumerate(fact.metrics[:FIRST_VALUE]):
-        if at >= last or not metric:
-            columns.append([0] * count)
-            continue
-        turn = at * 7 % count
-        weights = [
-            weight * (80 + noise[(step + turn) % count]) for step, (_, weight) in enumerate(cells)
-        ]
-        columns.append(shares(metric, weights))
-    return columns
-
-
-def _reach(fact: Fact, impressions: int, weight: int) -> int:
-    """Return the people reached in a part: nearly as often as the whole saw the ad."""
-    if not impressions:
-        return 0
-    whole = fact.metrics.impressions
-    return max(
-        1, min(impressions, fact.reach * impressions * (1060 + weight % 30) // whole // 1000)
-    )
-
-
-def _people(fact: Fact, cells: Cells) -> list[Cell]:
-    reached = shares(fact.reach, [weight for _, weight in cells])
-    empty = priced((0,) * FIRST_VALUE, 0)
-    return [
-        Cell(values, empty, reach)
-        for (values, _), reach in zip(cells, reached, strict=True)
-        if reach
-    ]
-
-
-def _apart(fact: Fact, width: int) -> list[Cell]:
-    counts = (0,) * FIRST_CONVERSION + fact.metrics[FIRST_CONVERSION:FIRST_VALUE]
-    if not any(counts):
-        return []
-    return [Cell((None,) * width, priced(counts, fact.price), 0)]
-
-
-def describe(value: Any) -> Any:
-    """Return a dimension's value in a form that can be a key."""
-    if isinstance(value, dict):
-        return tuple(sorted(value.items()))
-    return value
-
-
-def spread(total: int, weighted: Sequence[tuple[str, int]], *key: object) -> dict[str, int]:
-    """Divide one number among names, the same way every time; names without a share are left out."""
-    weights = [weight * (80 + number(100, *key, name)) for name, weight in weighted]
-    parts = shares(total, weights)
-    return {name: part for (name, _), part in zip(weighted, parts, strict=True) if part}

@@ -178,11 +178,11 @@ class Registrar:
         )
 
     def _creative(self, account: Account, index: int) -> Entity:
-        return self._entity(account, CREATIVE, index, f"Creative {index:04d} – 春", None)
+        return self._entity(account, CREATIVE, index, f"Creative {index:04d} — 春", None)
 
     def _audience(self, account: Account, index: int) -> Entity:
         name = pick(("Newsletter", "VIP, 90 days", "Visitors"), self.seed, account.id, index)
-        label = f"Lookalike (1%) – {name}" if index % 3 == 2 else name
+        label = f"Lookalike (1%) — {name}" if index % 3 == 2 else name
         ends = {10: (-7, "DELETED")}
         return self._entity(account, AUDIENCE, index, f"{label} {index}", ends.get(index))
 

@@ -16,7 +16,7 @@ from .metrics import FIRST_CONVERSION, Metrics, priced
 
 # Share of its final conversions (in thousandths) that an ad-day shows at an age in days:
 # quick at first, settled after 28 days.
-RIPENESS = (350, 620, 760, 830, 850) + tuple(856 + 6 * step for step in range(23)) + (1000,)
+RIPENESS = (350, 620, 760, 830, 850, *(856 + 6 * step for step in range(23)), 1000)
 SETTLED = len(RIPENESS) - 1
 QUARTERS = 96  # a day's delivery arrives in quarters of an hour
 
@@ -117,7 +117,7 @@ class Facts:
         """Return the same for some ads only, without keeping them."""
         if account.empty or (account.gaps and self._silent(account, day)):
             return ()
-        made = (self._make(account, ad, day) for ad in ads if _alive(ad, day))
+        made = (self._make(ad, day) for ad in ads if _alive(ad, day))
         return tuple(final for final in made if final is not None)
 
     def _silent(self, account: Account, day: date) -> bool:
@@ -146,7 +146,7 @@ class Facts:
             price=max(1, _jitter(account.basket, r[6])),
         )
 
-    def _make(self, account: Account, ad: Entity, day: date) -> Final | None:
+    def _make(self, ad: Entity, day: date) -> Final | None:
         """One ad's day. ``r`` is its chance: sixteen numbers of 16 bit, then the salt."""
         hashed = digest(self._seed, self._platform, ad.id, day.toordinal(), size=48)
         r = struct.unpack_from(">16H", hashed)

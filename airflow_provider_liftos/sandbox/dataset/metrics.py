@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import add
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -54,18 +53,11 @@ class Metrics(NamedTuple):
 FIRST_CONVERSION = Metrics._fields.index("buy_1c")
 FIRST_VALUE = Metrics._fields.index("val_1c")
 BUYS = slice(FIRST_CONVERSION, FIRST_CONVERSION + 6)
+VALUES = slice(FIRST_VALUE, FIRST_VALUE + 6)
 NOTHING = Metrics(*(0,) * len(Metrics._fields))
 
 WINDOWS = ("1d_click", "7d_click", "28d_click", "1d_view", "1d_ev")
 DEFAULT_WINDOW = "default"  # seven days after a click or one day after a view
-
-
-def total(rows: Iterable[Metrics]) -> Metrics:
-    """Add up."""
-    sums: Sequence[int] = NOTHING
-    for row in rows:
-        sums = list(map(add, sums, row))
-    return Metrics(*sums)
 
 
 def priced(counts: Sequence[int], price: int) -> Metrics:
@@ -75,21 +67,20 @@ def priced(counts: Sequence[int], price: int) -> Metrics:
 
 def purchases(row: Metrics, window: str) -> tuple[int, int]:
     """Return (number, value in minor units) of purchases credited within ``window``."""
-    click = (row.buy_1c + row.buy_onsite, row.val_1c + row.val_onsite)
-    week = (click[0] + row.buy_7c, click[1] + row.val_7c)
-    if window == DEFAULT_WINDOW:
-        return week[0] + row.buy_1v, week[1] + row.val_1v
-    if window == "1d_click":
-        return click
-    if window == "7d_click":
-        return week
-    if window == "28d_click":
-        return week[0] + row.buy_28c, week[1] + row.val_28c
-    if window == "1d_view":
-        return row.buy_1v, row.val_1v
-    if window == "1d_ev":
-        return row.buy_ev, row.val_ev
-    return 0, 0
+    all_metrics: Sequence[int] = row
+    return _credited(all_metrics[BUYS], window), _credited(all_metrics[VALUES], window)
+
+
+def _credited(kinds: Sequence[int], window: str) -> int:
+    day, week, month, view, engaged, onsite = kinds
+    return {
+        DEFAULT_WINDOW: day + onsite + week + view,
+        "1d_click": day + onsite,
+        "7d_click": day + onsite + week,
+        "28d_click": day + onsite + week + month,
+        "1d_view": view,
+        "1d_ev": engaged,
+    }[window]
 
 
 def joint_reach(whole: int, largest: int) -> int:

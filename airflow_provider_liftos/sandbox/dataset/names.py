@@ -25,7 +25,7 @@ HOSTILE = (
     "a,b;c|d",
     "C:\\temp\\new",
     "-2+3",
-    "100% 日本語 ｆｕｌｌ",
+    "100% 日本語 \uff46\uff55\uff4c\uff4c",
 )
 
 _THEMES = ("Spring", "Black Friday", "Évergreen", "Brand", "Retargeting", "Ramadan", "双11", "Öko")

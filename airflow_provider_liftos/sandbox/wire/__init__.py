@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..faults import Fault
-    from ..world import World
+    from airflow_provider_liftos.sandbox.faults import Fault
+    from airflow_provider_liftos.sandbox.world import World
 
 Headers = list[tuple[str, str]]
 

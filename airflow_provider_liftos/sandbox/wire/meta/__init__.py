@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...world import World
+from airflow_provider_liftos.sandbox.world import World
+
 from .graph import Graph
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...dataset.chance import shares
-from ...dataset.metrics import Metrics
-from ...truth import major
+from airflow_provider_liftos.sandbox.dataset.chance import shares
+from airflow_provider_liftos.sandbox.dataset.metrics import Metrics
+from airflow_provider_liftos.sandbox.truth import major
+
 from .query import LIVE_WINDOWS
 
 # One day after a click, seven, twenty-eight; one day after a view, after an engaged view.
@@ -163,7 +164,7 @@ def _divided(whole: Tally, values: Sequence[tuple[str, int]]) -> list[tuple[str,
 
 
 def ratios(
-    m: Metrics, *, omni: bool, minor: int, windows: Sequence[str], kinds: Sequence[str]
+    m: Metrics, *, omni: bool, windows: Sequence[str], kinds: Sequence[str]
 ) -> list[dict[str, str]]:
     """Return the return on spend by purchase type: value for every unit spent."""
     if not m.spend:

@@ -7,13 +7,30 @@ import threading
 from itertools import count
 from typing import Any
 
-from ...dataset import Account
+from airflow_provider_liftos.sandbox.dataset import Account
+
 from .call import Call, Reply
 from .errors import GraphError, invalid
 
 _SOURCES = ("USER_PROVIDED_ONLY", "PARTNER_PROVIDED_ONLY", "BOTH_USER_AND_PARTNER_PROVIDED")
 _KEYS = frozenset(
-    "EXTERN_ID EMAIL PHONE GEN DOBY DOBM DOBD LN FN FI CT ST ZIP MADID COUNTRY".split()
+    [
+        "EXTERN_ID",
+        "EMAIL",
+        "PHONE",
+        "GEN",
+        "DOBY",
+        "DOBM",
+        "DOBD",
+        "LN",
+        "FN",
+        "FI",
+        "CT",
+        "ST",
+        "ZIP",
+        "MADID",
+        "COUNTRY",
+    ]
 )
 _PLAIN = frozenset({"EXTERN_ID", "MADID"})
 _MOST_ROWS = 10_000

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from ...dataset.chance import digest
-from ...world import World
-from .. import WireRequest
+from airflow_provider_liftos.sandbox.dataset.chance import digest
+from airflow_provider_liftos.sandbox.wire import WireRequest
+from airflow_provider_liftos.sandbox.world import World
+
 from .errors import (
     GraphError,
     bad_token,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ...faults import TRANSPORT
-from ...server import note_request
-from ...world import World
-from .. import WireRequest, WireResponse
+from airflow_provider_liftos.sandbox.faults import TRANSPORT
+from airflow_provider_liftos.sandbox.wire import WireRequest, WireResponse
+from airflow_provider_liftos.sandbox.world import World
+
 from .call import Reply
 from .errors import GraphError, invalid
 
@@ -30,7 +30,7 @@ def serve_batch(
     items = _items(request)
     with_headers = request.params.get("include_headers", "true").lower() not in ("false", "0")
     answers = [
-        _serve_item(world, request, _item_request(request, version, item), serve, with_headers)
+        _serve_item(world, _item_request(request, version, item), serve, with_headers)
         for item in items
     ]
     return Reply(payload=answers, rows=len(answers), notes={"batch_size": len(items)})
@@ -78,7 +78,6 @@ def _item_request(outer: WireRequest, version: str, item: dict[str, Any]) -> Wir
 
 def _serve_item(
     world: World,
-    outer: WireRequest,
     request: WireRequest,
     serve: Callable[[WireRequest], WireResponse],
     with_headers: bool,
@@ -86,8 +85,7 @@ def _serve_item(
     begun = time.perf_counter()
     undone = world.faults.take(_UNDONE, platform="meta", line=request.line)
     response = None if undone else serve(request)
-    note_request(
-        world,
+    world.note(
         "meta",
         request,
         response,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .. import Headers, WireRequest
+from airflow_provider_liftos.sandbox.wire import Headers, WireRequest
+
 from .auth import Token
 from .errors import GraphError, invalid
 

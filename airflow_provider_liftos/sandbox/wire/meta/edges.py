@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from ...dataset import Account, Dataset, Entity
-from ...world import World
+from airflow_provider_liftos.sandbox.dataset import Account, Dataset, Entity
+from airflow_provider_liftos.sandbox.world import World
+
 from .call import Call, Reply, Selection, select
 from .errors import invalid, nonexisting_field
 from .filters import Condition, parse_conditions
-from .nodes import GONE, NODE_KINDS, NodeKind, View, effective_status, render
+from .node_fields import GONE, View, effective_status
+from .nodes import NODE_KINDS, NodeKind, render
 from .paging import check_statuses, listed, page
 
 # edge -> kind, per kind of node that has the edge

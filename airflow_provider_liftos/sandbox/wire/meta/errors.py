@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class GraphError(Exception):
-    """A refusal in Meta's words; ``status`` is only loosely tied to ``code`` on this platform."""
+    """A refusal in Meta's words; ``status`` is only loosely tied to ``code`` on this platform.
+
+    ``regain`` is set for limits: the seconds until access returns, which the headers tell.
+    """
 
     def __init__(
         self,
@@ -19,6 +23,7 @@ class GraphError(Exception):
         transient: bool = False,
         title: str | None = None,
         advice: str | None = None,
+        regain: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -29,6 +34,7 @@ class GraphError(Exception):
         self.transient = transient
         self.title = title
         self.advice = advice
+        self.regain = regain
 
     def body(self, trace: str) -> dict[str, Any]:
         """Return the envelope; absent parts are absent, as on the wire."""
@@ -43,7 +49,7 @@ class GraphError(Exception):
             error["error_user_msg"] = self.advice
         return {"error": {**error, "fbtrace_id": trace}}
 
-    def override(self, options: dict[str, Any]) -> GraphError:
+    def override(self, options: Mapping[str, Any]) -> GraphError:
         """Let a fault order change code, subcode, status or message."""
         self.code = int(options.get("code", self.code))
         if "subcode" in options:

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from ...dataset import Account, Entity
-from ...faults import Fault
-from ...world import World
-from .. import Headers, WireRequest, WireResponse
+from airflow_provider_liftos.sandbox.dataset import Account, Entity
+from airflow_provider_liftos.sandbox.faults import Fault
+from airflow_provider_liftos.sandbox.wire import Headers, WireRequest, WireResponse
+from airflow_provider_liftos.sandbox.world import World
+
 from . import edges
 from .audiences import Audiences
-from .auth import Token, Tokens, require_ads_read
+from .auth import Tokens, require_ads_read
 from .batch import serve_batch
 from .call import LIVE, NEWEST, Call, Reply
-from .errors import (
-    GraphError,
-    dead_version,
-    expired_token,
-    invalid,
-    locked_out,
-    missing,
-    revoked_token,
-    throttled,
-    unavailable,
-    unknown_path,
-    unsupported,
-)
+from .errors import GraphError, invalid, missing, unavailable, unknown_path, unsupported
 from .insights import Insights
-from .nodes import business_of
+from .node_fields import BUSINESSES, business_of
+from .refusals import OPEN, Refusals, split_path, strained
 from .reports import Run
 from .usage import Load, Usage
 
-_VERSION = re.compile(r"v(\d{1,3})\.\d")
-_OPEN = ("oauth", "debug_token")
-_TOKEN_FAULTS = ("token_expired", "token_revoked")
-_LIMIT_FAULTS = ("rate_limit", "lockout")
+_MOST_IDS = 50
 Owner = Account | Entity | Run
 
 
@@ -52,6 +37,7 @@ class Graph:
         self.world = world
         self._dataset = world.dataset("meta")
         self._tokens = Tokens(world)
+        self._refusals = Refusals(world)
         self._usage = Usage()
         self._insights = Insights(world)
         self._audiences = Audiences()
@@ -59,21 +45,21 @@ class Graph:
     def handle(self, request: WireRequest) -> WireResponse:
         """Answer one request, or each request of a batch."""
         request = _with_json_body(request)
-        version, segments = _split(request.path)
+        version, segments = split_path(request.path)
         if request.method == "POST" and not segments and "batch" in request.params:
             return self._batch(request, version)
         return self.serve(request)
 
     def serve(self, request: WireRequest) -> WireResponse:
         """Answer one request that is not a batch."""
-        version, segments = _split(request.path)
+        version, segments = split_path(request.path)
         account, busy = self.account_of(request), "insights" in segments
         trace = self._usage.trace()
-        load = self._load(request, account)
+        load = self._refusals.load(request, account)
         try:
             reply = self._answer(request, version, segments)
         except GraphError as error:
-            load = self._strained(error, load)
+            load = strained(error, load)
             reply = Reply(payload=error.body(trace), status=error.status)
         headers = self._usage.headers(
             account=account,
@@ -86,7 +72,7 @@ class Graph:
 
     def account_of(self, request: WireRequest) -> str | None:
         """Return the account that a path is about."""
-        _, segments = _split(request.path)
+        _, segments = split_path(request.path)
         if not segments:
             return None
         first = segments[0]
@@ -110,9 +96,9 @@ class Graph:
 
     def _batch(self, request: WireRequest, version: str) -> WireResponse:
         trace = self._usage.trace()
-        load = self._load(request, None)
+        load = self._refusals.load(request, None)
         try:
-            self._tokens_of_batch(request)
+            self._admit_batch(request)
             reply = serve_batch(self.world, request, version, self.serve)
         except GraphError as error:
             reply = Reply(payload=error.body(trace), status=error.status)
@@ -121,115 +107,41 @@ class Graph:
         )
         return _response(reply, headers)
 
-    def _tokens_of_batch(self, request: WireRequest) -> None:
+    def _admit_batch(self, request: WireRequest) -> None:
         token = self._tokens.authenticate(request)
-        self._refuse(request, None, token, insights=False)
+        self._refusals.check_token(request, None, token)
+        self._refusals.check_limits(request, None, insights=False)
 
     def _answer(self, request: WireRequest, version: str, segments: tuple[str, ...]) -> Reply:
-        warning = self._check_version(request, version, segments)
+        account, busy = self.account_of(request), "insights" in segments
+        warning = self._refusals.check_version(request, version, segments, account)
+        if segments and segments[0] in OPEN:
+            self._refusals.check_limits(request, account, insights=False)
+            return self._credentials(request, segments)
+        token = self._tokens.authenticate(request)
+        self._refusals.check_token(request, account, token)
+        self._refusals.check_limits(request, account, insights=busy)
+        signed = self._refusals.needs_proof(request, account)
+        self._tokens.check_proof(request, token, required=signed)
         call = Call(
             request=request,
             version=version or NEWEST,
             segments=segments,
             params=request.params,
-            token=_NOBODY,
+            token=token,
             now=self.world.clock.now(),
         )
-        if segments[:1] in (("oauth",), ("debug_token",)):
-            self._refuse(request, None, None, insights=False)
-            return self._credentials(call)
-        token = self._tokens.authenticate(request)
-        account, busy = self.account_of(request), "insights" in segments
-        self._refuse(request, account, token, insights=busy)
-        self._tokens.check_proof(request, token, required=self._needs_proof(request, account))
-        reply = self._route(replace(call, token=token))
+        reply = self._route(call)
         reply.headers = [*reply.headers, *warning]
         return reply
 
-    def _check_version(
-        self, request: WireRequest, version: str, segments: tuple[str, ...]
-    ) -> Headers:
-        """Refuse a dead version where it changed, else serve it with a warning header."""
-        dead = self.world.faults.take(
-            ("version_dead",),
-            platform="meta",
-            line=request.line,
-            account=self.account_of(request),
-            accept=lambda fault: fault.options.get("version") in (None, version),
-        )
-        if dead:
-            raise dead_version(version, NEWEST).override(dead.options)
-        if version in LIVE or segments[:1] in (("oauth",), ("debug_token",)):
-            return []
-        if not version:
-            if not segments or segments[0] == "me":
-                return []
-            raise dead_version("unversioned", NEWEST)
-        if _number(version) > _number(NEWEST):
-            raise unknown_path(version)
-        if "insights" in segments:
-            raise dead_version(version, NEWEST)
-        text = f"The call has been auto-upgraded to {NEWEST} as {version} has been deprecated."
-        return [("X-Ad-Api-Version-Warning", text)]
-
-    def _needs_proof(self, request: WireRequest, account: str | None) -> bool:
-        setting = self.world.require_proof
-        if setting is True or (not isinstance(setting, bool) and account in setting):
-            return True
-        fault = self.world.faults.take(
-            ("proof_required",), platform="meta", line=request.line, account=account
-        )
-        return fault is not None
-
-    def _refuse(
-        self, request: WireRequest, account: str | None, token: Token | None, *, insights: bool
-    ) -> None:
-        """Raise what faults demand of tokens and limits."""
-        order = {"platform": "meta", "line": request.line, "account": account}
-        if token:
-            fault = self.world.faults.take(
-                _TOKEN_FAULTS, accept=lambda one: _means(one, token), **order
-            )
-            if fault:
-                error = expired_token() if fault.kind == "token_expired" else revoked_token()
-                raise error.override(_without_token(fault))
-        fault = self.world.faults.take(_LIMIT_FAULTS, **order)
-        if fault:
-            use_case = "ads_insights" if insights else "ads_management"
-            error = locked_out() if fault.kind == "lockout" else throttled(use_case)
-            error.override(fault.options)
-            raise _Limited(error, self._regain(fault))
-
-    def _regain(self, fault: Fault) -> int:
-        """Return the seconds until access returns; five minutes unless the order says."""
-        remaining = fault.remaining(self.world.clock.now())
-        named = ("regain", "regain_seconds", "retry", "retry_seconds", "retry_after")
-        asked = next((fault.options[name] for name in named if name in fault.options), 300)
-        return remaining or math.ceil(float(asked))
-
-    def _load(self, request: WireRequest, account: str | None) -> Load:
-        fault = self.world.faults.take(
-            ("utilisation",), platform="meta", line=request.line, account=account
-        )
-        if fault is None:
-            return Load()
-        options = fault.options
-        return Load(
-            percent=float(options.get("percent", 100)),
-            regain=int(options.get("regain", 0)),
-            header=options.get("header"),
-        )
-
-    def _strained(self, error: GraphError, load: Load) -> Load:
-        return Load(percent=100.0, regain=error.regain) if isinstance(error, _Limited) else load
-
-    def _credentials(self, call: Call) -> Reply:
-        if call.segments == ("oauth", "access_token"):
-            return Reply(payload=self._tokens.exchange(call.params))
-        if call.segments == ("debug_token",):
-            self._tokens.authenticate(call.request)
-            return Reply(payload=self._tokens.describe(call.text("input_token")))
-        raise unknown_path("/".join(call.segments))
+    def _credentials(self, request: WireRequest, segments: tuple[str, ...]) -> Reply:
+        if segments == ("oauth", "access_token"):
+            return Reply(payload=self._tokens.exchange(request.params))
+        if segments == ("debug_token",):
+            self._tokens.authenticate(request)
+            return Reply(payload=self._tokens.describe(request.params.get("input_token", "")))
+        raise unknown_path("/".join(segments))
 
     def _route(self, call: Call) -> Reply:
         """Send a call to the handler of its node and edge."""
@@ -241,7 +153,7 @@ class Graph:
             raise unknown_path("/".join(call.segments))
         if call.node == "me":
             return self._me(call)
-        if call.node.startswith("201000000000"):
+        if call.node in BUSINESSES:
             return self._business(call)
         require_ads_read(call.token)
         if self._audiences.account_of(call.node):
@@ -290,8 +202,8 @@ class Graph:
         ids = call.names("ids")
         if not ids or call.request.method != "GET":
             raise unsupported(call.request.method, "/".join(call.segments))
-        if len(ids) > 50:
-            raise invalid("Too many IDs. Maximum: 50. Provided: " + str(len(ids)))
+        if len(ids) > _MOST_IDS:
+            raise invalid(f"Too many IDs. Maximum: {_MOST_IDS}. Provided: {len(ids)}")
         params = {name: value for name, value in call.params.items() if name != "ids"}
         found: dict[str, Any] = {}
         for one in ids:
@@ -338,34 +250,6 @@ class Graph:
         return Reply(payload={"id": call.node}, rows=1)
 
 
-class _Limited(GraphError):
-    """A limit was hit: the headers must tell when access returns."""
-
-    def __init__(self, error: GraphError, regain: int) -> None:
-        super().__init__(
-            error.message,
-            code=error.code,
-            subcode=error.subcode,
-            status=error.status,
-            title=error.title,
-            advice=error.advice,
-        )
-        self.regain = regain
-
-
-def _split(path: str) -> tuple[str, tuple[str, ...]]:
-    """Part a path into version (empty without one) and segments."""
-    segments = tuple(part for part in path.split("/") if part)
-    if segments and _VERSION.fullmatch(segments[0]):
-        return segments[0], segments[1:]
-    return "", segments
-
-
-def _number(version: str) -> int:
-    found = _VERSION.fullmatch(version)
-    return int(found.group(1)) if found else 0
-
-
 def _with_json_body(request: WireRequest) -> WireRequest:
     """Read a JSON body as parameters: lists and objects stay JSON texts."""
     if "json" not in request.headers.get("content-type", "") or not request.body:
@@ -383,18 +267,6 @@ def _with_json_body(request: WireRequest) -> WireRequest:
     return replace(request, params={**request.params, **texts})
 
 
-def _means(fault: Fault, token: Token) -> bool:
-    """Say whether a token fault is about this token: never about one issued after it."""
-    named = fault.options.get("token")
-    if named:
-        return bool(named == token.value)
-    return token.issued_at <= fault.made_at
-
-
-def _without_token(fault: Fault) -> Mapping[str, Any]:
-    return {name: value for name, value in fault.options.items() if name != "token"}
-
-
 def _decoded(payload: Any) -> Any:
     return msgspec.json.decode(payload) if isinstance(payload, bytes) else payload
 
@@ -410,6 +282,3 @@ def _response(reply: Reply, headers: Headers) -> WireResponse:
         rows=reply.rows,
         notes=reply.notes,
     )
-
-
-_NOBODY = Token.__new__(Token)

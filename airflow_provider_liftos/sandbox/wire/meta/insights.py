@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ...dataset import Account, Entity
-from ...dataset.dimensions import cells_per_fact
-from ...faults import Fault
-from ...world import World
+from airflow_provider_liftos.sandbox.dataset import Account, Entity
+from airflow_provider_liftos.sandbox.dataset.division import cells_per_fact
+from airflow_provider_liftos.sandbox.faults import Fault
+from airflow_provider_liftos.sandbox.world import World
+
 from . import known_fields
 from .call import Call, Reply, select
 from .edges import view_at
@@ -26,7 +28,8 @@ from .paging import page, place_of
 from .query import OPT_IN, Query, parse_fields, parse_query
 from .reports import DEFAULT_FIELDS, JOB_FAULTS, Reports, Run, hits
 from .results import Blocks, Result
-from .rows import FIELDS, summary
+from .row_fields import FIELDS
+from .rows import summary
 from .selection import check_conditions, chosen_ads
 
 _OPT_IN_SINCE = datetime(2026, 8, 3, tzinfo=UTC)
@@ -157,13 +160,14 @@ class Insights:
         chosen = chosen_ads(query, self._dataset, view_at(self._dataset, call.now))
         ads = chosen if chosen is not None or account is None else self._dataset.book(account).ads
         ads = ads or ()
-        owners = {
+        owners: dict[str, Callable[[Entity], Account | Entity | None]] = {
             "account": lambda ad: ad.account,
             "campaign": lambda ad: ad.campaign,
             "ad_group": lambda ad: ad.group,
         }
         owner = owners.get(query.level, lambda ad: ad)
-        return frozenset(ad.id for ad in ads), len({owner(ad).id for ad in ads})
+        named = {one.id for one in map(owner, ads) if one is not None}
+        return frozenset(ad.id for ad in ads), len(named)
 
     def _strike(self, call: Call, query: Query, kinds: tuple[str, ...]) -> Fault | None:
         """Return the fault that this report meets, counting it only if its conditions hold."""

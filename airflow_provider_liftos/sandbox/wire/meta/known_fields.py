@@ -6,7 +6,12 @@ an unknown one is refused by name.
 
 from __future__ import annotations
 
-AD_ACCOUNT = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+AD_ACCOUNT = _names(
     """
     account_id account_status ad_account_promotable_objects age agency_client_declaration
     all_capabilities amount_spent attribution_spec balance brand_safety_content_filter_levels
@@ -25,9 +30,9 @@ AD_ACCOUNT = frozenset(
     show_checkout_experience sold_to_address spend_cap tax_id tax_id_status tax_id_type
     timezone_id timezone_name timezone_offset_hours_utc tos_accepted user_access_expire_time
     user_tasks user_tos_accepted viewable_business
-    """.split()
+    """
 )
-CAMPAIGN = frozenset(
+CAMPAIGN = _names(
     """
     account_id adbatch adlabels advantage_state_info bid_constraints bid_strategy
     boosted_object_id brand_lift_studies budget_rebalance_flag budget_remaining
@@ -42,9 +47,9 @@ CAMPAIGN = frozenset(
     source_campaign source_campaign_id source_recommendation_type special_ad_categories
     special_ad_category special_ad_category_country spend_cap start_time status stop_time
     topline_id updated_time
-    """.split()
+    """
 )
-AD_SET = frozenset(
+AD_SET = _names(
     """
     account_id ad_set_goal adlabels adset_schedule anchor_event_attribution_window_days
     asset_feed_id attribution_count_type attribution_spec automatic_manual_state
@@ -68,9 +73,9 @@ AD_SET = frozenset(
     start_time status targeting targeting_optimization_types time_based_ad_rotation_id_blocks
     time_based_ad_rotation_intervals trending_topics_spec updated_time use_new_app_click
     value_rule_set_id value_rules_applied
-    """.split()
+    """
 )
-AD = frozenset(
+AD = _names(
     """
     account_id ad_active_time ad_review_feedback ad_schedule_end_time ad_schedule_start_time
     adlabels adset adset_id adset_spec audience_id bid_amount bid_info bid_type campaign
@@ -82,9 +87,9 @@ AD = frozenset(
     preview_shareable_link priority recommendations source_ad source_ad_id
     special_ad_categories status targeting tracking_and_conversion_with_defaults
     tracking_specs updated_time
-    """.split()
+    """
 )
-CREATIVE = frozenset(
+CREATIVE = _names(
     """
     account_id actor_id ad_disclaimer_spec adlabels applink_treatment asset_feed_spec
     authorization_category auto_update body branded_content branded_content_sponsor_page_id
@@ -106,9 +111,9 @@ CREATIVE = frozenset(
     regional_regulation_disclaimer_spec source_facebook_post_id source_instagram_media_id
     status template_url template_url_spec thumbnail_id thumbnail_url title url_tags
     use_page_actor_override video_id wamo_whatsapp_identity_spec
-    """.split()
+    """
 )
-AUDIENCE = frozenset(
+AUDIENCE = _names(
     """
     account_id allowed_domains approximate_count_lower_bound approximate_count_upper_bound
     associated_audience_id audience_labels claim_objective content_type countries
@@ -126,9 +131,9 @@ AUDIENCE = frozenset(
     sharing_status subscription_info subtype time_content_updated time_created time_updated
     usage_restriction use_for_products use_in_campaigns video_group_ids
     whats_app_business_phone_number_id
-    """.split()
+    """
 )
-REPORT_RUN = frozenset(
+REPORT_RUN = _names(
     """
     account_id action_attribution_windows action_breakdowns action_report_time
     async_percent_completion async_report_url async_status breakdowns cpas_only date_preset
@@ -138,9 +143,9 @@ REPORT_RUN = frozenset(
     product_id_limit schedule_id sort summary summary_action_breakdowns time_completed
     time_increment time_range time_ranges time_ref use_account_attribution_setting
     use_unified_attribution_setting
-    """.split()
+    """
 )
-INSIGHTS = frozenset(
+INSIGHTS = _names(
     """
     account_currency account_id account_name action_values actions ad_click_actions ad_id
     ad_impression_actions ad_name adset_end adset_id adset_name adset_start
@@ -232,5 +237,5 @@ INSIGHTS = frozenset(
     video_play_retention_20_to_60s_actions video_play_retention_graph_actions
     video_thruplay_watched_actions video_time_watched_actions video_view_per_impression
     website_ctr website_purchase_roas wish_bid
-    """.split()
+    """
 )

@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ...dataset.chance import digest
-from ...world import World
+from airflow_provider_liftos.sandbox.dataset.chance import digest
+from airflow_provider_liftos.sandbox.world import World
+
 from .call import Call, Reply
-from .errors import GraphError, invalid, reduce_data
+from .errors import invalid, reduce_data
 
 DEFAULT_LIMIT = 25
 Fetch = Callable[[int, int], Sequence[bytes]]
@@ -38,11 +39,12 @@ def place_of(call: Call) -> Place:
         return Place(0, int(call.now.timestamp()))
     try:
         tag, offset, since, _ = base64.urlsafe_b64decode(text.encode()).decode().split(":")
-        if tag != _tag(call):
-            raise ValueError(tag)
-        return Place(int(offset), int(since))
+        place = Place(int(offset), int(since))
     except (ValueError, binascii.Error):
-        raise GraphError("(#100) Invalid cursors values", code=100) from None
+        raise invalid("Invalid cursors values") from None
+    if tag != _tag(call):
+        raise invalid("Invalid cursors values")
+    return place
 
 
 def _tag(call: Call) -> str:

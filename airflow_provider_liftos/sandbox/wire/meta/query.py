@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from ...dataset import Account, Entity
-from ...dataset.dimensions import DIMENSIONS, HOURLY
+from airflow_provider_liftos.sandbox.dataset import Account, Entity
+from airflow_provider_liftos.sandbox.dataset.dimensions import DIMENSIONS, HOURLY
+
 from . import known_fields
 from .calendar_presets import MONTHS_KEPT, PRESETS, Days, chunks, months_back
 from .call import Call, select
@@ -21,18 +22,49 @@ DEFAULT_FIELDS = ("impressions", "spend")
 LIVE_WINDOWS = ("1d_click", "7d_click", "28d_click", "1d_view", "1d_ev")
 # Accepted, but nothing comes back for them (any more).
 SILENT_WINDOWS = frozenset(
-    "default dda custom 7d_view 28d_view 1d_sequenced 7d_sequenced 28d_sequenced incrementality "
-    "incrementality_all_conversions incrementality_first_conversion skan_click skan_view "
-    "skan_click_second_postback skan_click_third_postback skan_view_second_postback "
-    "skan_view_third_postback 7d_view_all_conversions 7d_view_first_conversion "
-    "28d_view_all_conversions 28d_view_first_conversion".split()
+    [
+        "default",
+        "dda",
+        "custom",
+        "7d_view",
+        "28d_view",
+        "1d_sequenced",
+        "7d_sequenced",
+        "28d_sequenced",
+        "incrementality",
+        "incrementality_all_conversions",
+        "incrementality_first_conversion",
+        "skan_click",
+        "skan_view",
+        "skan_click_second_postback",
+        "skan_click_third_postback",
+        "skan_view_second_postback",
+        "skan_view_third_postback",
+        "7d_view_all_conversions",
+        "7d_view_first_conversion",
+        "28d_view_all_conversions",
+        "28d_view_first_conversion",
+    ]
 )
 ACTION_BREAKDOWNS = frozenset(
-    "action_type action_device action_destination action_target_id action_reaction "
-    "action_video_sound action_video_type action_carousel_card_id action_carousel_card_name "
-    "action_canvas_component_name conversion_destination signal_source_bucket "
-    "standard_event_content_type is_business_ai_assisted matched_persona_id "
-    "matched_persona_name".split()
+    [
+        "action_type",
+        "action_device",
+        "action_destination",
+        "action_target_id",
+        "action_reaction",
+        "action_video_sound",
+        "action_video_type",
+        "action_carousel_card_id",
+        "action_carousel_card_name",
+        "action_canvas_component_name",
+        "conversion_destination",
+        "signal_source_bucket",
+        "standard_event_content_type",
+        "is_business_ai_assisted",
+        "matched_persona_id",
+        "matched_persona_name",
+    ]
 )
 # Only listed permutations exist; every other one is refused.
 _PERMUTATIONS = frozenset(
@@ -51,8 +83,13 @@ OPT_IN = frozenset(
     {"impression_device", "hourly_stats_aggregated_by_audience_time_zone", "frequency_value"}
 )
 _NEVER_BROKEN_DOWN = frozenset(
-    "app_store_clicks newsfeed_avg_position newsfeed_clicks relevance_score "
-    "newsfeed_impressions".split()
+    [
+        "app_store_clicks",
+        "newsfeed_avg_position",
+        "newsfeed_clicks",
+        "relevance_score",
+        "newsfeed_impressions",
+    ]
 )
 _REACH_ONLY = frozenset({"reach", "date_start", "date_stop", "account_currency"})
 

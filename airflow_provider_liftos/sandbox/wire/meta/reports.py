@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from ...faults import Fault
-from ...world import World
+from airflow_provider_liftos.sandbox.faults import Fault
+from airflow_provider_liftos.sandbox.world import World
+
 from .query import Query
 from .results import Result
 
@@ -141,7 +142,7 @@ def hits(fault: Fault, query: Query, ad_ids: frozenset[str], named: int) -> bool
     """
     options = fault.options
     since, until = query.since.isoformat(), query.until.isoformat()
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "max_days": lambda most: query.days > int(most),
         "max_ids": lambda most: named > int(most),
         "ad_ids": lambda ids: bool(ad_ids & {str(one) for one in ids}),

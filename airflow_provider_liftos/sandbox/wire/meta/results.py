@@ -7,11 +7,13 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 
-from ...dataset import Dataset
+from airflow_provider_liftos.sandbox.dataset import Dataset
+
 from .calendar_presets import Days
 from .edges import view_at
 from .query import Query
-from .rows import Scene, block, sorted_rows
+from .row_fields import Scene
+from .rows import block, sorted_rows
 
 _CACHED_BYTES = 128 * 2**20
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...dataset import Dataset, Entity
+from airflow_provider_liftos.sandbox.dataset import Dataset, Entity
+
 from .errors import invalid
 from .filters import Condition
-from .nodes import View, effective_status
+from .node_fields import View, effective_status
 from .query import Query
 
 _OWNERS: dict[str, Callable[[Entity], Entity | None]] = {
@@ -17,7 +18,19 @@ _OWNERS: dict[str, Callable[[Entity], Entity | None]] = {
     "ad": lambda ad: ad,
 }
 _MEASURED = frozenset(
-    "impressions clicks spend reach frequency cpc cpm ctr cpp inline_link_clicks unique_clicks".split()
+    [
+        "impressions",
+        "clicks",
+        "spend",
+        "reach",
+        "frequency",
+        "cpc",
+        "cpm",
+        "ctr",
+        "cpp",
+        "inline_link_clicks",
+        "unique_clicks",
+    ]
 )
 
 

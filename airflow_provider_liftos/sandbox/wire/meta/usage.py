@@ -8,8 +8,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from ...dataset.chance import digest
-from .. import Headers
+from airflow_provider_liftos.sandbox.dataset.chance import digest
+from airflow_provider_liftos.sandbox.wire import Headers
 
 TIER = "standard_access"
 _IDLE = 1.5  # percent that a calm sandbox reports
