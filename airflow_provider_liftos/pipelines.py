@@ -35,8 +35,8 @@ DAILY = "0 10 * * *"
 class PlatformPipeline:
     """Plan, extract, normalize, load, audit and publish one platform.
 
-    ``reports`` and ``streams`` are what every run brings unless its params say otherwise; ``streams``
-    None means all the platform has. Without a window a run takes the ``last_days`` days.
+    ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
+    ``streams`` None means all the platform has. A run without a window takes ``last_days`` days.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class PlatformPipeline:
                 description=f"Empty: {self.platform.availability.restatement_days} in scheduled"
                 " runs, none in backfills."),
             "accounts": Param(
-                None, type=["array", "null"], items={"type": "string"}, title="Only these accounts"),
+                None, type=["array", "null"], items={"type": "string"}, title="Only accounts"),
             "reports": Param(
-                None, type=["array", "null"], title="Only these reports",
+                None, type=["array", "null"], title="Only reports",
                 description="Names such as basic:ad, or objects with the parts of a report."),
             "streams": Param(
-                None, type=["array", "null"], items={"type": "string"}, title="Only these streams",
+                None, type=["array", "null"], items={"type": "string"}, title="Only streams",
                 description=f"Of {', '.join(s.name for s in self.platform.streams)}."),
         }  # fmt: skip
 

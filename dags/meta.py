@@ -1,4 +1,4 @@
-"""Meta Ads, every day: reports and entities of all accounts of the connection ``liftos_meta_default``.
+"""Meta Ads, every day: reports and entities of all accounts of ``liftos_meta_default``.
 
 Change what it brings here, or give a run its own dates, accounts and reports when you trigger it.
 """

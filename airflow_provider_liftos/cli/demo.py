@@ -103,7 +103,9 @@ def _start(home: Path, *, stay: bool) -> int:
             sandbox.stop()
     print(f"{'done' if done else 'FAILED'} in {time.monotonic() - began:.0f} s")
     if stay and done:
-        print(f"Airflow: {airflow.base_url} (no login)   sandbox: {sandbox.url}   end it: make down")
+        print(
+            f"Airflow: {airflow.base_url} (no login)   sandbox: {sandbox.url}   end it: make down"
+        )
     return 0 if done else 1
 
 

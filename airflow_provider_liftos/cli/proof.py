@@ -119,7 +119,9 @@ def _slices(connection: Any) -> list[tuple[tuple[str, str, str], Any, Any]]:
         f" WHERE report IN ({', '.join('?' * len(BREAKDOWNS))}) GROUP BY ALL ORDER BY ALL",
         list(BREAKDOWNS),
     ).fetchall()
-    return [((account, report, level), since, until) for account, report, level, since, until in rows]
+    return [
+        ((account, report, level), since, until) for account, report, level, since, until in rows
+    ]
 
 
 def _published(connection: Any, key: tuple[str, str, str]) -> Days:

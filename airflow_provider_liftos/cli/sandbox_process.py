@@ -41,9 +41,7 @@ class SandboxProcess:
             "--secrets-file", str(self.secrets_file),
         ]  # fmt: skip
         log = self.home / "sandbox.log"
-        started, child = component.spawn(
-            "sandbox", command, env=os.environ, cwd=self.home, log=log
-        )
+        started, child = component.spawn("sandbox", command, env=os.environ, cwd=self.home, log=log)
         _pid_file(self.home).write_text(json.dumps(started.record()))
         until = time.monotonic() + _PATIENCE
         while not self._healthy():

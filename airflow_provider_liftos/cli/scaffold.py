@@ -34,7 +34,7 @@ def scaffold(args: Any) -> None:
 
 
 def _shipped() -> Iterator[tuple[Traversable, Path]]:
-    """Files of ``dags/`` and ``include/``: packed in the wheel, beside the package in a checkout."""
+    """Files of ``dags/`` and ``include/``: in the wheel, or beside the package in a checkout."""
     packed = resources.files(airflow_provider_liftos) / "resources"
     root = packed if packed.is_dir() else Path(airflow_provider_liftos.__file__).parents[1]
     for file, relative in _walk(root / "dags", Path()):
@@ -48,7 +48,7 @@ def _walk(folder: Traversable, relative: Path) -> Iterator[tuple[Traversable, Pa
     if not folder.is_dir():
         return
     for child in sorted(folder.iterdir(), key=lambda c: c.name):
-        if child.name in {"__pycache__"} or child.name.startswith("."):
+        if child.name == "__pycache__" or child.name.startswith("."):
             continue
         if child.is_dir():
             yield from _walk(child, relative / child.name)

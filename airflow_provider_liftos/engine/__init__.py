@@ -1,1 +1,1 @@
-"""Plan, submit, wait, fetch, split: the engine of extraction. Free of Airflow, killable at any moment."""
+"""Plan, submit, wait, fetch, split: the engine of extraction, killable at any moment."""

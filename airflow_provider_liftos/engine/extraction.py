@@ -71,7 +71,7 @@ class Finished:
 
 @dataclass(slots=True, kw_only=True)
 class Extraction:
-    """One task's work. Everything it knows is in the checkpoints: kill it anywhere, run it again."""
+    """One task's work; all it knows is in the checkpoints: kill it anywhere, run it again."""
 
     session: Session
     sender: Sender
@@ -131,7 +131,9 @@ class Extraction:
                 point.state = cp.PLANNED
                 self.checkpoints.save(point)
             elif point.state == cp.FETCHED and not self.staging.intact(point.files):
-                log.warning("staged files of %s are damaged; fetching them again", point.slice.label)
+                log.warning(
+                    "staged files of %s are damaged; fetching them again", point.slice.label
+                )
                 point.state = cp.READY if point.report_id else cp.PLANNED
                 point.files = ()
                 self.checkpoints.save(point)
@@ -288,7 +290,11 @@ class Extraction:
         return self.session.refusal(judgement, point.slice.account_id, None)
 
     def _again_or_give_up(self, point: Checkpoint, error: LiftosError) -> None:
-        if point.slice.report and point.report_id and point.attempts <= self.options.report_attempts:
+        if (
+            point.slice.report
+            and point.report_id
+            and point.attempts <= self.options.report_attempts
+        ):
             point.state, point.report_id, point.wasted = cp.PLANNED, None, point.wasted + 1
             self.checkpoints.save(point)
         else:

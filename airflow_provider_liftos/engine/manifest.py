@@ -1,4 +1,4 @@
-"""What travels between tasks instead of rows: which files hold what, for which slice, and how it went.
+"""What travels between tasks instead of rows: which files hold what, and how it went.
 
 A manifest is written last, after every file it names; files nobody's manifest names do not exist
 for anybody.
@@ -27,8 +27,8 @@ class File:
 class SliceResult:
     """How one planned slice ended.
 
-    ``status`` is ``complete`` or ``failed``. ``as_of`` is the moment its report was submitted, epoch
-    seconds. ``raw`` are NDJSON files as received, ``staged`` are Parquet files in the unified
+    ``status`` is ``complete`` or ``failed``. ``as_of`` is the moment its report was submitted, in
+    epoch seconds. ``raw`` are NDJSON files as received, ``staged`` are Parquet files in the unified
     schema (after normalize). ``dropped`` are fields the platform no longer gives. ``rejected`` and
     ``duplicates`` count rows that normalize kept out, ``unreadable`` values that are not what
     their column holds.

@@ -16,8 +16,8 @@ from airflow_provider_liftos.model.report import Account, Report, Slice, Window
 class DateRange:
     """What a run asks for: fixed days, the last N days, or all there is.
 
-    ``since``/``until`` are days in each account's own zone. ``last_days`` ends yesterday by default,
-    or today with ``today`` (partial numbers).
+    ``since``/``until`` are days in each account's own zone. ``last_days`` ends yesterday, or today
+    with ``today`` (partial numbers).
     """
 
     since: date | None = None
@@ -84,9 +84,7 @@ def _window(asked: DateRange, today: date, platform: Platform) -> Window:
     if asked.last_days:
         return Window(since=newest - timedelta(days=asked.last_days - 1), until=newest)
     if asked.since is None or asked.until is None:
-        raise ConfigurationError(
-            "no window was given; set since and until, last_days, or lifetime"
-        )
+        raise ConfigurationError("no window was given; set since and until, last_days, or lifetime")
     window = Window(since=asked.since, until=asked.until)
     return Window(since=window.since - timedelta(days=asked.lookback_days), until=window.until)
 
@@ -102,10 +100,10 @@ def slices(
 
     Each report is checked here, before anything is submitted.
     """
-    checked = [platform.check(report, None) for report in reports]
+    checked = [platform.check(report) for report in reports]
     names = [f"{report.name}:{report.level}" for report in checked]
     if doubles := {name for name in names if names.count(name) > 1}:
-        raise ConfigurationError(f"report {sorted(doubles)[0]!r} is asked for twice; rename one")
+        raise ConfigurationError(f"report {min(doubles)!r} is asked for twice; rename one")
     planned: list[Slice] = []
     for account, window in windows:
         for report in checked:

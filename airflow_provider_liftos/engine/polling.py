@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_liftos.engine.checkpoint import FAILED, READY, SUBMITTED, Checkpoint, Checkpoints
+from airflow_provider_liftos.engine.checkpoint import (
+    FAILED,
+    READY,
+    SUBMITTED,
+    Checkpoint,
+    Checkpoints,
+)
 from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.platform import ReportState, ReportStatus
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
@@ -37,7 +43,8 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
     for batch in _batches(waiting, reports.poll_batch):
         ids = [str(point.report_id) for point in batch]
         statuses: Sequence[ReportStatus] = yield from session.call(
-            reports.poll(ids), lambda body, ids=ids: reports.statuses(body, ids)  # type: ignore[misc]
+            reports.poll(ids),
+            lambda body, ids=ids: reports.statuses(body, ids),  # type: ignore[misc]
         )
         by_id = {status.report_id: status for status in statuses}
         changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now)]

@@ -12,9 +12,7 @@ from airflow_provider_liftos.model.errors import StagingError
 from airflow_provider_liftos.model.report import Account
 
 
-def collect(
-    points: Iterable[Checkpoint], accounts: Mapping[str, Account]
-) -> list[SliceResult]:
+def collect(points: Iterable[Checkpoint], accounts: Mapping[str, Account]) -> list[SliceResult]:
     """One result per slice that can be published on its own.
 
     Parts by days stand for themselves: one bad day does not hold up a month. Parts by ids or
@@ -47,7 +45,7 @@ def _leaves(point: Checkpoint, tree: Tree) -> Iterable[Checkpoint]:
         yield from _leaves(part, tree)
 
 
-def _by_fields(point: Checkpoint, leaves: Sequence[Checkpoint]) -> bool:
+def _by_fields(leaves: Sequence[Checkpoint]) -> bool:
     asked = {leaf.slice.report.metrics for leaf in leaves if leaf.slice.report}
     return len(asked) > 1
 
@@ -65,7 +63,7 @@ def _unit(
         account=known or Account(account_id=point.slice.account_id),
         raw=tuple(file for leaf in leaves for file in leaf.files),
         report_ids=tuple(str(leaf.report_id) for leaf in leaves if leaf.report_id),
-        merge=_by_fields(point, leaves),
+        merge=_by_fields(leaves),
         dropped=dropped,
         warnings=tuple(f"the platform no longer gives {name!r}" for name in dropped),
         error="; ".join(str(leaf.error.get("message", leaf.state)) for leaf in failed[:3]),
@@ -73,7 +71,7 @@ def _unit(
 
 
 def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
-    """The ids that a search for ids brought: the only ``*_id`` of each row that is not the account's."""
+    """The ids that a search brought: the ``*_id`` of each row that is not the account's."""
     import json
 
     import pyarrow as pa
@@ -81,9 +79,11 @@ def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
     found: list[str] = []
     for file in files:
         try:
-            with staging.fs.open(file.path, "rb") as handle:
-                with pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), "zstd") as stream:
-                    lines = stream.read().splitlines()
+            with (
+                staging.fs.open(file.path, "rb") as handle,
+                pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), "zstd") as stream,
+            ):
+                lines = stream.read().splitlines()
         except OSError as error:
             raise StagingError(f"ids cannot be read back ({error})") from None
         for line in lines:

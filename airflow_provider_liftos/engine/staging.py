@@ -223,5 +223,3 @@ def _line(row: Any) -> bytes:
     import msgspec
 
     return msgspec.json.format(line, indent=-1)
-
-

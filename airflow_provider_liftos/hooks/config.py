@@ -1,4 +1,4 @@
-"""The ``[liftos]`` section of Airflow's configuration: one table of options, read through Airflow."""
+"""The ``[liftos]`` section of Airflow's configuration, as one table of options."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def number(name: str) -> float:
 
 def _home() -> str:
     import os
+    from pathlib import Path
 
-    return os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
+    return os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
 
 
 def duckdb_path() -> str:

@@ -1,4 +1,4 @@
-"""A report as a DataFrame: the engine run to its end in one place, with no Airflow task around it."""
+"""A report as a DataFrame: the engine run to its end, with no Airflow task around it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def frame(
 
 
 def conversion_options(options: object) -> dict[str, object]:
-    """``conversion_actions`` of a connection: events by commas, alternatives of one event by ``|``."""
+    """``conversion_actions`` of a connection: events by commas, alternatives by ``|``."""
     value = options.get("conversion_actions") if isinstance(options, dict) else None
     if not value:
         return {}

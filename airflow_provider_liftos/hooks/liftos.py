@@ -75,7 +75,7 @@ class LiftosHook(BaseHook):
         return choose(found, credentials, self.platform)
 
     def test_connection(self) -> tuple[bool, str]:
-        """One cheap authorized call: accounts, scopes, token expiry, API version and its sunset."""
+        """Two cheap calls: accounts, scopes, token expiry, API version and its sunset."""
         from airflow_provider_liftos.hooks.probe import probe
 
         try:
@@ -86,7 +86,7 @@ class LiftosHook(BaseHook):
     def get_df(
         self, report: Report, *, since: str, until: str, accounts: Sequence[str] = ()
     ) -> pd.DataFrame:
-        """A report's unified rows as a DataFrame with Arrow types, money exact. Blocks meanwhile."""
+        """A report's unified rows, with Arrow types and exact money. Blocks meanwhile."""
         from airflow_provider_liftos.hooks.frame import frame
 
         return frame(self, report, since=since, until=until, accounts=accounts)
@@ -218,5 +218,3 @@ def pick(found: Sequence[Account], wanted: Sequence[str], platform: Platform) ->
                 hint="Correct the id, or give the token access to that account.",
             )
     return [by_id[account_id] for account_id in dict.fromkeys(wanted)]
-
-

@@ -20,7 +20,7 @@ class MetaHook(LiftosHook):
         """The official SDK's ``FacebookAdsApi``, bound to our token, host and API version.
 
         Pass it as ``api=`` to the SDK's objects; no global default is set. Needs the extra
-        ``meta-sdk``. The SDK knows neither retries nor our limits: for extraction use the operators.
+        ``meta-sdk``. The SDK knows neither retries nor our limits: extract by the operators.
         """
         try:
             from facebook_business.api import FacebookAdsApi, FacebookSession

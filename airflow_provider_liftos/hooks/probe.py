@@ -32,7 +32,9 @@ def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
 def _look(platform: Platform, credentials: Credentials) -> str:
     sender = HttpSender()
     try:
-        token = platform.read_token(_send(sender, platform, credentials, platform.token(credentials)))
+        token = platform.read_token(
+            _send(sender, platform, credentials, platform.token(credentials))
+        )
         _check(platform, token)
         body = _send(sender, platform, credentials, platform.accounts(None, 100))
         accounts, more = platform.read_accounts(body)
@@ -84,4 +86,6 @@ def _words(token: TokenFacts) -> str:
 
 def _version(platform: Platform, credentials: Credentials) -> str:
     sunset = {v.name: v.sunset for v in platform.versions}.get(credentials.version)
-    return f"API {credentials.version}" + (f", switched off {sunset}" if sunset else ", no sunset set")
+    return f"API {credentials.version}" + (
+        f", switched off {sunset}" if sunset else ", no sunset set"
+    )

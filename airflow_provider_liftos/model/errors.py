@@ -8,14 +8,14 @@
     ├─ PlatformError
     │  ├─ Throttled(retry_at)       wait; never counts as a failure of the breaker
     │  ├─ Unavailable               try again; counts for the breaker
-    │  ├─ TooMuchData               ask for less: smaller pages, a shorter window, fewer ids or fields
+    │  ├─ TooMuchData               ask for less: smaller pages, fewer days, ids or fields
     │  ├─ FieldGone(field)          the platform dropped a field: ask again without it, report it
     │  ├─ NotReady                  the result exists but cannot be read yet: ask again shortly
     │  ├─ Missing                   the thing asked for is not there (any more)
     │  ├─ ReportFailed              the platform gave up on a report: submit it again, maybe smaller
     │  └─ Rejected                  the request itself is wrong; asking again cannot help
     ├─ CircuitOpen(until)           nothing was sent: the platform failed too often just now
-    ├─ StagingError                 a staged file cannot be written, or is not what its manifest says
+    ├─ StagingError                 a staged file cannot be written or is not as its manifest says
     ├─ WarehouseError               the warehouse refused; nothing that was published has changed
     └─ QualityError(score, failed)  the audit said no; nothing was published
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_liftos.model.errors import ConfigurationError
-from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
+from airflow_provider_liftos.model.report import Account, Level, Report, Slice
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.model.wire import Request, Response, Rule, Signal, VendorError
@@ -212,7 +212,7 @@ class Platform:
     read_accounts: Callable[[bytes], tuple[Sequence[Account], str | None]]
     reports: AsyncReport
     presets: Mapping[str, Callable[[Level], Report]]
-    check: Callable[[Report, Window | None], Report]
+    check: Callable[[Report], Report]
     mapping: Callable[[Report, Mapping[str, Any]], RowMapping]
     minor_units: Callable[[str], int]
     streams: tuple[Stream, ...]

@@ -165,9 +165,7 @@ class Slice:
             parts["report"] = Report.from_json(parts["report"])
         if parts.get("ids"):
             ids = parts["ids"]
-            parts["ids"] = Ids(
-                values=tuple(ids["values"]), everything_else=ids["everything_else"]
-            )
+            parts["ids"] = Ids(values=tuple(ids["values"]), everything_else=ids["everything_else"])
         return cls(**parts)
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""The unified schema: every table and column once. DDL, casts, suites and documentation come from it."""
+"""The unified schema: every table and column once. DDL, casts and suites come from it."""
 
 from __future__ import annotations
 
@@ -190,9 +190,7 @@ _BUDGET = (
 
 
 def _entity(name: str, doc: str, *columns: Column) -> Table:
-    return Table(
-        name=name, doc=doc, columns=(*_ENTITY_KEY, *columns, *_ENTITY_STATE, *_HISTORY)
-    )
+    return Table(name=name, doc=doc, columns=(*_ENTITY_KEY, *columns, *_ENTITY_STATE, *_HISTORY))
 
 
 ENTITIES = (

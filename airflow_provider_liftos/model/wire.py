@@ -1,4 +1,4 @@
-"""What goes over the wire, free of any HTTP library: requests, responses, and how answers are judged."""
+"""What goes over the wire, free of any HTTP library, and how answers are judged."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Judgement:
 
 
 def judge(rules: tuple[Rule, ...], status: int, error: VendorError) -> Judgement:
-    """The first rule that matches; without one, 5xx and transient errors retry and the rest is refused."""
+    """The first rule that matches; without one, 5xx and transient errors are retried."""
     for rule in rules:
         if rule.matches(status, error):
             return Judgement(verdict=rule.verdict, why=rule.why, error=error)

@@ -19,9 +19,9 @@ _SHOWN = 12
 class LiftosAuditOperator(LiftosOperator):
     """Run the suite over all slices of a run; returns decisions and scores.
 
-    ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned and
-    did not come are findings. ``block_on`` and ``minimum_score`` say what keeps a slice from being
-    published.
+    ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned
+    and did not come are findings. ``block_on`` and ``minimum_score`` say what keeps a slice from
+    being published.
     """
 
     phase: ClassVar[str] = "audit"

@@ -29,9 +29,9 @@ class LiftosExtractOperator(LiftosOperator):
     """Bring reports and streams of some accounts to staging; returns where its manifest is.
 
     ``batch`` is an entry of ``LiftosPlanOperator``'s list. ``reports`` holds ``Report`` objects,
-    dictionaries of their parts, or names such as ``basic:ad``; ``streams`` names of streams. A retry,
-    a restart or a Clear of an unfinished task goes on where it stopped; after success everything is
-    asked for afresh.
+    dictionaries of their parts, or names such as ``basic:ad``; ``streams`` names of streams. A
+    retry, a restart or a Clear of an unfinished task goes on where it stopped; after success
+    everything is asked for afresh.
     """
 
     phase: ClassVar[str] = "extract"

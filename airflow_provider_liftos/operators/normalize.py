@@ -16,8 +16,8 @@ class LiftosNormalizeOperator(LiftosOperator):
     """Turn what an extract task brought into unified rows.
 
     ``extracted`` is that task's result. ``conversion_actions`` overrides which actions count as
-    conversions: a list of events, each a list of alternative action types of which the first present
-    one counts.
+    conversions: a list of events, each a list of alternative action types of which the first
+    present one counts.
     """
 
     phase: ClassVar[str] = "normalize"

@@ -1,4 +1,4 @@
-"""What Airflow makes of our errors, in one place: fail at once, come back at a known time, or retry."""
+"""What Airflow makes of our errors: fail at once, come back at a known time, or retry."""
 
 from __future__ import annotations
 

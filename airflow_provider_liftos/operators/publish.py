@@ -46,7 +46,7 @@ class LiftosPublishOperator(LiftosOperator):
         self.datasets: list[str] = []
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises QualityError, when everything publishable is published, if something was held back."""
+        """Raises QualityError if something was held back, after publishing all the rest."""
         from airflow_provider_liftos.state.ledger import Work
 
         with translated():
@@ -62,14 +62,20 @@ class LiftosPublishOperator(LiftosOperator):
                 if cut.slice.fingerprint() in held:
                     continue
                 done = warehouse.publish(
-                    cut, manifest.load_id, manifest.org_id, store.clock.now(), table=self._table(cut)
+                    cut,
+                    manifest.load_id,
+                    manifest.org_id,
+                    store.clock.now(),
+                    table=self._table(cut),
                 )
                 self._note_restatements(store, manifest, cut, done)
                 rows, published = rows + done.rows_after, published + 1
             warehouse.discard(manifest.load_id)
             entry.work = Work(rows=rows)
             entry.warnings = tuple(_line(d) for d in held.values())
-            self.datasets = sorted({f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices})
+            self.datasets = sorted(
+                {f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices}
+            )
             summary = self._summary(manifest, rows, published, len(held))
             self._tell(context, summary)
             if held and self.on_partial == "fail":
@@ -88,9 +94,7 @@ class LiftosPublishOperator(LiftosOperator):
             return None
         return self.hook.platform.stream(str(cut.slice.stream)).table
 
-    def _summary(
-        self, manifest: Manifest, rows: int, published: int, held: int
-    ) -> dict[str, Any]:
+    def _summary(self, manifest: Manifest, rows: int, published: int, held: int) -> dict[str, Any]:
         keep = ("platform", "load_id", "since", "until", "score", "level")
         facts = {name: self.audited.get(name) for name in keep}
         accounts = len({cut.slice.account_id for cut in manifest.slices})

@@ -31,7 +31,7 @@ class Entry:
 
 
 class LiftosOperator(BaseOperator):
-    """Base of our operators. ``platform`` is a platform's name, ``conn_id`` one of its connections."""
+    """Base of our operators. ``platform`` is a name, ``conn_id`` one of its connections."""
 
     phase: ClassVar[str] = ""
     operator_extra_links = (AdsManagerLink(), RunLedgerLink())
@@ -51,7 +51,7 @@ class LiftosOperator(BaseOperator):
 
     @contextmanager
     def recorded(self, context: Mapping[str, Any], org_id: str) -> Iterator[Entry]:
-        """Open a ledger entry, translate errors into Airflow outcomes, close the entry either way."""
+        """Open a ledger entry, translate errors into outcomes, close the entry either way."""
         from airflow_provider_liftos.state.ledger import FAILED, Ledger, TaskRun
 
         entry = Entry()

@@ -1,4 +1,4 @@
-"""Which days a run asks for: what a person says, then the partition, the interval, the last days."""
+"""Which days a run asks for: a person's, else the partition, the interval, the last days."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def report_sql(
         _named(PERFORMANCE, {**mapping.select, **extra}, fixed, facts, window)
         for window, extra in mapping.windows.items()
     )
-    select = _typed(PERFORMANCE, facts, grouped=bool(mapping.unnest))
+    select = _typed(PERFORMANCE, grouped=bool(mapping.unnest))
     return f"WITH rows_ AS ({rows}), named AS ({named}) SELECT {select} FROM named" + (
         " GROUP BY ALL" if mapping.unnest else ""
     )
@@ -136,7 +136,9 @@ def _merged(mapping: RowMapping, source: str) -> str:
     """Rows whose fields came in several files, put together on their dimensions."""
     dims = [name for name in mapping.raw if name not in mapping.measures]
     parts = [identifier(name) for name in dims]
-    parts += [f"any_value({identifier(n)}) AS {identifier(n)}" for n in mapping.raw if n not in dims]
+    parts += [
+        f"any_value({identifier(n)}) AS {identifier(n)}" for n in mapping.raw if n not in dims
+    ]
     return f"(SELECT {', '.join(parts)} FROM {source} GROUP BY ALL)"
 
 
@@ -211,7 +213,7 @@ def _cast(column: Column) -> str:
     return f"try_cast({name} AS {TYPES[column.kind]}) AS {name}"
 
 
-def _typed(table: Table, facts: Facts, *, grouped: bool) -> str:
+def _typed(table: Table, *, grouped: bool) -> str:
     columns = []
     for column in table.columns:
         if grouped and column.name in {"actions", "actions_value"}:

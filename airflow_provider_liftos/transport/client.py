@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_liftos.model.errors import Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
@@ -106,7 +106,7 @@ class AsyncHttpSender:
     def __init__(self) -> None:
         self._client: httpx2.AsyncClient | None = None
 
-    async def __aenter__(self) -> AsyncHttpSender:
+    async def __aenter__(self) -> Self:
         import httpx2
 
         self._client = httpx2.AsyncClient(**_options())  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ class ReportTrigger(BaseTrigger):
             payload = await self._wait()
         except LiftosError as error:
             payload = {"status": "error", "message": str(error)}
-        except Exception as error:  # noqa: BLE001  its text may hold anything
+        except Exception as error:
             self.log.exception("the trigger failed")
             payload = {"status": "error", "message": f"the trigger failed: {type(error).__name__}"}
         await _until(self.fire_after)

@@ -43,7 +43,7 @@ PLATFORM = Platform(
             description="Signs every call (appsecret_proof). Empty: calls are not signed."),
         ConnectionField(
             name="account_ids", label="Ad accounts",
-            description="Ids, separated by commas, with or without act_. Empty: all the token sees."),
+            description="Ids, separated by commas. Empty: all the token sees."),
         ConnectionField(
             name="requests_per_hour", label="Requests per hour", kind="integer", default=200,
             description="Our own cap; Meta's usage headers win when they are stricter."),

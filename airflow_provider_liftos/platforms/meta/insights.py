@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import AsyncReport, ReportState, ReportStatus
-from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level, Report, Slice, Window
+from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level, Report, Slice
 from airflow_provider_liftos.model.wire import Request, VendorError
 from airflow_provider_liftos.platforms.meta import catalog, wire
 
@@ -27,7 +27,8 @@ _IDS = {
     Level.AD: ("campaign", "adset", "ad"),
 }
 DELIVERY = (
-    "impressions", "clicks", "inline_link_clicks", "spend", "reach", "frequency", "cpc", "cpm", "ctr",
+    "impressions", "clicks", "inline_link_clicks", "spend", "reach", "frequency",
+    "cpc", "cpm", "ctr",
 )  # fmt: skip
 CONVERSIONS = ("actions", "action_values", "attribution_setting")
 
@@ -68,8 +69,8 @@ def _preset(name: str) -> Callable[[Level], Report]:
 PRESETS = {name: _preset(name) for name in _PRESETS}
 
 
-def check(report: Report, window: Window | None = None) -> Report:
-    """The report, completed with default metrics; ConfigurationError names what Meta would refuse."""
+def check(report: Report) -> Report:
+    """The report with default metrics; ConfigurationError names what Meta would refuse."""
     report = report if report.metrics else replace(report, metrics=(*DELIVERY, *CONVERSIONS))
     _known("metric", report.metrics, catalog.METRICS)
     _known("breakdown", report.breakdowns, catalog.BREAKDOWNS)
@@ -81,7 +82,9 @@ def check(report: Report, window: Window | None = None) -> Report:
                 f"attribution window {name!r} returns nothing since 2026-01-12; use 1d_view"
             )
     if not 1 <= report.time_increment <= 90:
-        raise ConfigurationError(f"time_increment is {report.time_increment}; Meta takes 1 to 90 days")
+        raise ConfigurationError(
+            f"time_increment is {report.time_increment}; Meta takes 1 to 90 days"
+        )
     _combination(report)
     _forbidden(report)
     return report

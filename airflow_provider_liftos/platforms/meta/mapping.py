@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow_provider_liftos.model.platform import RowMapping
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level, Report
-from airflow_provider_liftos.platforms.meta import catalog
 from airflow_provider_liftos.model.sql import identifier, literal
+from airflow_provider_liftos.platforms.meta import catalog
 
 CONVERSION_ACTIONS: Sequence[Sequence[str]] = (
     ("omni_purchase", "purchase", "offsite_conversion.fb_pixel_purchase"),
@@ -37,8 +37,10 @@ _LISTS = ("actions", "action_values")
 
 
 def mapping(report: Report, facts: Mapping[str, Any]) -> RowMapping:
-    """SQL of every unified column that rows of this report fill; ``facts`` may hold
-    ``conversion_actions``, groups of action types."""
+    """SQL of every unified column that rows of this report fill.
+
+    ``facts`` may hold ``conversion_actions``, groups of action types.
+    """
     raw = _raw(report)
     select = _dimensions(report)
     if report.action_breakdowns:

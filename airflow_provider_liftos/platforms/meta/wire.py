@@ -23,48 +23,50 @@ from airflow_provider_liftos.model.wire import (
     Response,
     Rule,
     Signal,
-    Verdict,
     VendorError,
+    Verdict,
 )
 
+
+def _rule(
+    verdict: Verdict, why: str, *codes: int, sub: tuple[int, ...] = (), text: str = ""
+) -> Rule:
+    return Rule(verdict=verdict, why=why, code=frozenset(codes), subcode=frozenset(sub), text=text)
+
+
 ERRORS = (
-    Rule(verdict=Verdict.REPORT_FAILED, code=frozenset({-2}), why="Meta gave up on the report"),
-    Rule(verdict=Verdict.NOT_READY, code=frozenset({2601, 2637}), why="the result is not readable yet"),
-    Rule(verdict=Verdict.SHRINK, code=frozenset({2, 100}), subcode=frozenset({1504018, 1504038, 1487534}),
-         why="too much data for one call"),
-    Rule(verdict=Verdict.SHRINK, code=frozenset({-3}), why="too much data for one call"),
-    Rule(verdict=Verdict.REJECTED, code=frozenset({2}), subcode=frozenset({1504041, 1504042}),
-         why="breakdowns or metrics that do not go together"),
-    Rule(verdict=Verdict.REJECTED, code=frozenset({100}), subcode=frozenset({3191001}),
-         why="the request can never succeed"),
-    Rule(verdict=Verdict.THROTTLED, why="a call limit of the app or the ad account is reached",
-         code=frozenset({4, 17, 32, 341, 613, 80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008,
-                         80009, 80014})),
-    Rule(verdict=Verdict.SHRINK, code=frozenset({1, 100}), text="reduce the amount of data",
-         why="too much data for one call"),
-    Rule(verdict=Verdict.SHRINK, code=frozenset({1}), subcode=frozenset({99}),
-         why="too much data for one call"),
-    Rule(verdict=Verdict.REAUTHORIZE, code=frozenset({102, 190}), why="the access token is not valid"),
-    Rule(verdict=Verdict.REAUTHORIZE, code=frozenset({3, 10, *range(200, 300)}),
-         why="the token lacks a permission"),
-    Rule(verdict=Verdict.FATAL, code=frozenset({2635}), why="this API version is switched off"),
-    Rule(verdict=Verdict.FATAL, code=frozenset({368}), why="Meta blocks the app for its behaviour"),
-    Rule(verdict=Verdict.SKIP, code=frozenset({100}), subcode=frozenset({33}),
-         why="it does not exist, or the token has no access to it"),
-    Rule(verdict=Verdict.FIELD_GONE, code=frozenset({100}),
-         text=r"nonexisting field|not valid for fields param", why="Meta does not know a field"),
-    Rule(verdict=Verdict.REJECTED, code=frozenset({3018}), why="the window begins too long ago"),
-    Rule(verdict=Verdict.RETRY, code=frozenset({1, 2, 104, 960}), why="Meta is unwell"),
-    Rule(verdict=Verdict.REJECTED, code=frozenset({100}), why="Meta refuses a parameter"),
+    _rule(Verdict.REPORT_FAILED, "Meta gave up on the report", -2),
+    _rule(Verdict.NOT_READY, "the result is not readable yet", 2601, 2637),
+    _rule(Verdict.SHRINK, "too much data for one call", 2, 100, sub=(1504018, 1504038, 1487534)),
+    _rule(Verdict.SHRINK, "too much data for one call", -3),
+    _rule(Verdict.REJECTED, "breakdowns or metrics that do not go together", 2,
+          sub=(1504041, 1504042)),
+    _rule(Verdict.REJECTED, "the request can never succeed", 100, sub=(3191001,)),
+    _rule(Verdict.THROTTLED, "a call limit of the app or the ad account is reached",
+          4, 17, 32, 341, 613, *range(80000, 80007), 80008, 80009, 80014),
+    _rule(Verdict.SHRINK, "too much data for one call", 1, 100, text="reduce the amount of data"),
+    _rule(Verdict.SHRINK, "too much data for one call", 1, sub=(99,)),
+    _rule(Verdict.REAUTHORIZE, "the access token is not valid", 102, 190),
+    _rule(Verdict.REAUTHORIZE, "the token lacks a permission", 3, 10, *range(200, 300)),
+    _rule(Verdict.FATAL, "this API version is switched off", 2635),
+    _rule(Verdict.FATAL, "Meta blocks the app for its behaviour", 368),
+    _rule(Verdict.SKIP, "it does not exist, or the token has no access to it", 100, sub=(33,)),
+    _rule(Verdict.FIELD_GONE, "Meta does not know a field", 100,
+          text=r"nonexisting field|not valid for fields param"),
+    _rule(Verdict.REJECTED, "the window begins too long ago", 3018),
+    _rule(Verdict.RETRY, "Meta is unwell", 1, 2, 104, 960),
+    _rule(Verdict.REJECTED, "Meta refuses a parameter", 100),
 )  # fmt: skip
 
-_FIELD = re.compile(r"nonexisting field \(([\w.]+)\)|\(#100\) ([\w.]+) is not valid for fields param")
+_FIELD = re.compile(
+    r"nonexisting field \(([\w.]+)\)|\(#100\) ([\w.]+) is not valid for fields param"
+)
 _LONG_PAUSE = {1996: 900.0}
 """Subcodes that ask for more patience than the headers say: 1996 is Meta's abuse signal."""
 
 
 def authorize(request: Request, credentials: Credentials) -> Request:
-    """The token goes into the header: URLs land in logs. The proof has no other place than a parameter."""
+    """Token into the header, since URLs land in logs; the proof can only be a parameter."""
     token = credentials.secret("access_token")
     headers = {**request.headers, "Authorization": f"Bearer {token}"}
     secret = credentials.secrets.get("app_secret")
@@ -84,7 +86,9 @@ def error(response: Response) -> VendorError | None:
     try:
         body = json.loads(response.body)
     except ValueError:
-        return VendorError(message=f"HTTP {response.status} without a readable body", transient=True)
+        return VendorError(
+            message=f"HTTP {response.status} without a readable body", transient=True
+        )
     return vendor_error(body, response.status)
 
 
@@ -122,7 +126,9 @@ def signals(headers: Mapping[str, str], account: str | None) -> Sequence[Signal]
     """What the usage headers say; every use case counts, not only the first."""
     found: list[Signal] = []
     app = _header(headers, "x-app-usage")
-    found.append(_signal("app", [app.get(k) for k in ("call_count", "total_time", "total_cputime")]))
+    found.append(
+        _signal("app", [app.get(k) for k in ("call_count", "total_time", "total_cputime")])
+    )
     mine = _header(headers, "x-ad-account-usage")
     found.append(_signal("account", [mine.get("acc_id_util_pct")], mine.get("reset_time_duration")))
     insights = _header(headers, "x-fb-ads-insights-throttle")
@@ -181,8 +187,11 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 
 
 def page(body: bytes) -> Page:
-    """A page of rows, undecoded. Only the absence of ``paging.next`` ends the list: pages may be
-    empty and more may follow. ``next`` itself holds the token, so it is never followed."""
+    """A page of rows, undecoded.
+
+    Only the absence of ``paging.next`` ends the list: pages may be empty and more may follow.
+    ``next`` itself holds the token, so it is never followed.
+    """
     try:
         envelope = _decode(body)
     except msgspec.MsgspecError as failure:
@@ -214,8 +223,11 @@ def node(body: bytes) -> Page:
 
 
 def ask_token(credentials: Credentials) -> Request:
-    """Ask what the token is. In a batch, because ``debug_token`` takes the token as a parameter and
-    a batch travels in the body, not in a URL."""
+    """Ask what the token is.
+
+    In a batch, because ``debug_token`` takes the token as a parameter and a batch travels in the
+    body, not in a URL.
+    """
     asked = f"debug_token?input_token={quote(credentials.secret('access_token'), safe='')}"
     calls = [{"method": "GET", "relative_url": asked}]
     return Request(method="POST", path="", form={"batch": json.dumps(calls)})
