@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -107,7 +108,7 @@ def test_conversions_grow_until_they_settle_and_delivery_stays(dataset: Dataset)
         seen.append([sum(column) for column in zip(*[f.metrics for f in facts], strict=True)])
     delivery = {tuple(row[:FIRST_CONVERSION]) for row in seen}
     assert len(delivery) == 1
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in pairwise(seen):
         assert all(a <= b for a, b in zip(earlier, later, strict=True))
     assert sum(seen[0][FIRST_CONVERSION:FIRST_VALUE]) < sum(seen[27][FIRST_CONVERSION:FIRST_VALUE])
     assert seen[27] == seen[28] == seen[29]

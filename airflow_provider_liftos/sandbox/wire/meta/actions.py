@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from airflow_provider_liftos.sandbox.dataset.chance import shares
@@ -13,6 +13,8 @@ from .query import LIVE_WINDOWS
 
 # One day after a click, seven, twenty-eight; one day after a view, after an engaged view.
 Tally = tuple[int, int, int, int, int]
+Show = Callable[[int], str | None]
+_PLACES = {name: at for at, name in enumerate(LIVE_WINDOWS)}
 
 _OFF_PLATFORM = ("purchase", "omni_", "offsite_", "add_to", "initiate", "view_content", "lead")
 _DEVICES = (("iphone", 45), ("android_smartphone", 42), ("desktop", 13))
@@ -64,7 +66,11 @@ def _purchases(m: Metrics, *, values: bool, omni: bool) -> list[tuple[str, Tally
 
 
 def tallies(m: Metrics, *, omni: bool) -> list[tuple[str, Tally]]:
-    """Return every type of action with its numbers; some are zero."""
+    """Return every type of action with its numbers, zeros included.
+
+    The account's own setting counts the second and the fourth number: seven days' clicks and
+    one day's views.
+    """
     engaged = m.link_clicks + m.reactions + m.comments + m.video_views
     cart, checkout = _seen(m.cart_click, m.cart_view), _seen(m.checkout_click, m.checkout_view)
     content = _seen(m.content_click, m.content_view)
@@ -88,47 +94,41 @@ def tallies(m: Metrics, *, omni: bool) -> list[tuple[str, Tally]]:
     ]
 
 
-def _default(tally: Tally) -> int:
-    """Return what the account's own setting counts: seven days' clicks, one day's views."""
-    return tally[1] + tally[3]
-
-
-def _item(kind: str, tally: Tally, windows: Sequence[str], minor: int | None) -> dict[str, str]:
-    """Write one entry; ``minor`` is set for money. Windows without anything are absent."""
-    show = str if minor is None else (lambda amount: major(amount, minor))
-    item = {"action_type": kind, "value": show(_default(tally))}
+def _item(
+    kind: str, tally: Tally, windows: Sequence[str], show: Show = str
+) -> dict[str, str] | None:
+    """Write one entry; windows without anything are absent, and None says that all are."""
+    whole = tally[1] + tally[3]
+    item = {"action_type": kind, "value": show(whole) or "0"}
     for name in windows:
-        amount = tally[LIVE_WINDOWS.index(name)]
-        if amount:
-            item[name] = show(amount)
-    return item
+        amount = tally[_PLACES[name]]
+        if amount and (shown := show(amount)):
+            item[name] = shown
+    return item if whole or len(item) > 2 else None
 
 
-def _told(tally: Tally, windows: Sequence[str]) -> bool:
-    return bool(_default(tally)) or any(tally[LIVE_WINDOWS.index(name)] for name in windows)
+def _items(
+    found: Iterable[tuple[str, Tally]], windows: Sequence[str], show: Show = str
+) -> list[dict[str, str]]:
+    written = (_item(kind, tally, windows, show) for kind, tally in found if any(tally))
+    return [item for item in written if item]
 
 
 def counted(
     m: Metrics, *, omni: bool, windows: Sequence[str], breakdowns: Sequence[str]
 ) -> list[dict[str, str]]:
     """Return ``actions``."""
-    found: list[dict[str, str]] = []
-    for kind, tally in tallies(m, omni=omni):
-        if _told(tally, windows):
-            if breakdowns:
-                found.extend(_broken(kind, tally, windows, breakdowns))
-            else:
-                found.append(_item(kind, tally, windows, None))
-    return found
+    found = tallies(m, omni=omni)
+    if not breakdowns:
+        return _items(found, windows)
+    return [item for kind, tally in found for item in _broken(kind, tally, windows, breakdowns)]
 
 
 def valued(m: Metrics, *, omni: bool, windows: Sequence[str], minor: int) -> list[dict[str, str]]:
     """Return ``action_values``: money, in major units."""
-    return [
-        _item(kind, tally, windows, minor)
-        for kind, tally in _purchases(m, values=True, omni=omni)
-        if _told(tally, windows)
-    ]
+    return _items(
+        _purchases(m, values=True, omni=omni), windows, lambda amount: major(amount, minor)
+    )
 
 
 def _broken(
@@ -149,11 +149,8 @@ def _broken(
             for labels, whole in entries
             for value, part in _divided(whole, values)
         ]
-    return [
-        {**_item(kind, part, windows, None), **labels}
-        for labels, part in entries
-        if _told(part, windows)
-    ]
+    written = ((labels, _item(kind, part, windows)) for labels, part in entries)
+    return [{**item, **labels} for labels, item in written if item]
 
 
 def _divided(whole: Tally, values: Sequence[tuple[str, int]]) -> list[tuple[str, Tally]]:
@@ -169,16 +166,8 @@ def ratios(
     """Return the return on spend by purchase type: value for every unit spent."""
     if not m.spend:
         return []
-    found = []
-    for kind, tally in _purchases(m, values=True, omni=omni):
-        if kind in kinds and _told(tally, windows):
-            item = {"action_type": kind, "value": quotient(_default(tally), m.spend) or "0"}
-            for name in windows:
-                share = quotient(tally[LIVE_WINDOWS.index(name)], m.spend)
-                if share:
-                    item[name] = share
-            found.append(item)
-    return found
+    found = [one for one in _purchases(m, values=True, omni=omni) if one[0] in kinds]
+    return _items(found, windows, lambda amount: quotient(amount, m.spend))
 
 
 def costs(m: Metrics, *, omni: bool, minor: int) -> list[dict[str, str]]:
@@ -186,7 +175,7 @@ def costs(m: Metrics, *, omni: bool, minor: int) -> list[dict[str, str]]:
     return [
         {"action_type": kind, "value": price}
         for kind, tally in tallies(m, omni=omni)
-        if (price := quotient(m.spend, minor * _default(tally)))
+        if (price := quotient(m.spend, minor * (tally[1] + tally[3])))
     ]
 
 
@@ -196,9 +185,11 @@ def single(kind: str, count: int) -> list[dict[str, Any]] | None:
 
 
 def quotient(above: int, below: int) -> str | None:
-    """Divide, to six places, half up, without trailing zeros; None if either is zero."""
+    """Divide, to six places, half up, without trailing zeros; None if nothing is left."""
     if not above or not below:
         return None
     scaled = (above * 2_000_000 + below) // (2 * below)
+    if not scaled:
+        return None
     whole, rest = divmod(scaled, 1_000_000)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")

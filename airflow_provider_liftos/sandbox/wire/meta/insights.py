@@ -34,6 +34,7 @@ from .selection import check_conditions, chosen_ads
 
 _OPT_IN_SINCE = datetime(2026, 8, 3, tzinfo=UTC)
 _OPT_IN_MOST = 10
+_WORK_PER_ROW = 20  # so many ad-days may go into a row of a synchronous answer
 
 
 class Insights:
@@ -135,8 +136,9 @@ class Insights:
     def _refuse_heavy(self, call: Call, query: Query) -> None:
         """Refuse what a synchronous call cannot carry: by size, or by order of a fault."""
         ads, named = self._extent(call, query)
-        rows = len(ads) * cells_per_fact(query.breakdowns) * query.days
-        if rows > self._world.sync_rows:
+        cells = cells_per_fact(query.breakdowns)
+        rows, work = named * cells * len(query.periods), len(ads) * cells * query.days
+        if rows > self._world.sync_rows or work > _WORK_PER_ROW * self._world.sync_rows:
             raise too_much_for_one_call()
         conditional = {"max_days", "max_ids", "ad_ids", "field", "date"}
         heavy = self._world.faults.take(
