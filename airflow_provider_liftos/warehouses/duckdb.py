@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import TABLES, Kind
-from airflow_provider_liftos.state.leases import Leases
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout, Published, TableOf
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
@@ -24,6 +23,8 @@ from airflow_provider_liftos.warehouses.views import ViewSettings, create_views
 
 if TYPE_CHECKING:
     import duckdb
+
+    from airflow_provider_liftos.state.leases import Leases
 
 # A holder that dies is only in the others' way for so long; the file's own lock, which ends with
 # its process, is what excludes them.

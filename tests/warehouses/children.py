@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_liftos.engine.manifest import Manifest
-from airflow_provider_liftos.state.leases import Leases
-from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbSession
 from tests.warehouses.staging import NOON, ORG
 
 
 def warehouse(path: str, state: str) -> DuckDbWarehouse:
-    return DuckDbWarehouse(path, Leases(StateStore(state), ORG) if state else None, wait=60)
+    if not state:
+        return DuckDbWarehouse(path, None, wait=60)
+    from airflow_provider_liftos.state.leases import Leases
+    from airflow_provider_liftos.state.store import StateStore
+
+    return DuckDbWarehouse(path, Leases(StateStore(state), ORG), wait=60)
 
 
 def publish(path: str, state: str, *manifests: str) -> None:
@@ -63,6 +66,8 @@ def watch(path: str, state: str, sql: str, stop: str) -> None:
     while not Path(stop).exists():
         seen.add(repr(house.query(sql)))
         count += 1
+        if count == 1:
+            print("watching", flush=True)
         time.sleep(0.005)  # the file's lock knows no queue: a reader without pauses starves writers
     print(json.dumps([sorted(seen), count]))
 

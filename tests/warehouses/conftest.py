@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> object:
     return made[request.param]()
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables in it; copying it is faster than creating them for every test."""
+    path = tmp_path_factory.mktemp("prepared") / "warehouse.duckdb"
+    DuckDbWarehouse(path, None).prepare()
+    return path
+
+
 @pytest.fixture
-def lab(tmp_path: Path, warehouse: object) -> Lab:
+def lab(tmp_path: Path, warehouse: object, prepared: Path) -> Lab:
+    if isinstance(warehouse, DuckDbWarehouse):
+        shutil.copy(prepared, tmp_path)
     return Lab(tmp_path, warehouse)

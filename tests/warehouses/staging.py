@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,21 @@ def fingerprint(path: Path, rows: int) -> File:
     )
 
 
+@cache
+def memory() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
+
+
 def stage(path: Path, table: str, rows: Iterable[Mapping[str, Any]]) -> File:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as con:
-        con.execute(f"CREATE TABLE t ({', '.join(definitions(TABLES[table]))})")
-        rows = list(rows)
-        for row in rows:
-            names = ", ".join(map(CAPABILITIES.ident, row))
-            marks = ", ".join("?" * len(row))
-            con.execute(f"INSERT INTO t ({names}) SELECT {marks}", list(row.values()))
-        con.execute(f"COPY t TO {CAPABILITIES.text(str(path))} (FORMAT parquet)")
+    con = memory()
+    con.execute(f"CREATE OR REPLACE TABLE t ({', '.join(definitions(TABLES[table]))})")
+    rows = list(rows)
+    for row in rows:
+        names = ", ".join(map(CAPABILITIES.ident, row))
+        marks = ", ".join("?" * len(row))
+        con.execute(f"INSERT INTO t ({names}) SELECT {marks}", list(row.values()))
+    con.execute(f"COPY t TO {CAPABILITIES.text(str(path))} (FORMAT parquet)")
     return fingerprint(path, len(rows))
 
 

@@ -161,6 +161,13 @@ def test_a_slice_that_was_not_normalized_is_refused(lab):
         lab.warehouse.publish(result(report_slice(), raw=raw), "load-1", ORG, NOON)
 
 
+def test_a_report_by_action_may_come_to_nothing(lab):
+    raw = (File(path="raw", rows=3, bytes=1, sha256=""),)
+    part = report_slice(action_breakdowns=("action_type",))
+    published = lab.warehouse.publish(result(part, raw=raw), "load-1", ORG, NOON)
+    assert published.rows_after == 0
+
+
 @pytest.mark.parametrize(
     "stranger",
     [{"date": DAY3}, {"account_id": "other"}, {"org_id": "other"}, {"report": "other"},
