@@ -1,4 +1,33 @@
-"""Faults on order: which request goes wrong, how, and how often."""
+"""Faults on order: which request goes wrong, how, and how often.
+
+Every order may name ``platform``, ``match`` (substring or pattern of ``METHOD path``), ``account``,
+``times`` or ``probability`` (neither: every time), ``regain`` (seconds of sandbox time after which
+it lifts itself) and, to override what the kind says, ``code``, ``subcode``, ``status``, ``message``.
+
+=====================  ========================================================================
+http_500               an error of the platform; ``bare``: JSON without an error in it
+http_502_html          a gateway's page
+timeout, slow          silence until the client gives up, or for ``seconds``; a late answer
+reset, truncated_body  the connection breaks before, or amid, the answer
+rate_limit             refused, with the headers full and ``regain`` (300) seconds to wait
+lockout                refused until ``regain`` (3600) seconds have passed
+utilisation            no refusal: headers show ``percent``, or only the ``header`` named does
+token_expired          the token is refused, unless issued later; ``token``: this one only
+token_revoked          the same, withdrawn instead of expired
+proof_required         unsigned calls are refused
+version_dead           the version is refused; ``version``: this one only
+field_gone             ``field`` does not exist (any more)
+too_much_data          pages above ``max_limit``; or queries that meet the conditions below
+job_failed             reports fail if they meet: ``max_days``, ``max_ids`` (exceeded), ``ad_ids``
+                       (one covered), ``field`` (asked for), ``date`` (covered); ``bare``: no reason
+job_skipped            reports are never begun
+job_stuck              reports never end; ``percent`` (40) is where they stay
+result_not_ready       complete, but not to be read yet
+empty_page_mid_stream  a page without rows though more follow; nothing is lost
+duplicate_page         a page that was served before; nothing is lost
+batch_null             an item of a batch is not executed (so do the faults of the line, there)
+=====================  ========================================================================
+"""
 
 from __future__ import annotations
 

@@ -379,3 +379,21 @@ def test_unknown_paths_are_errors_in_the_platforms_words(wire: Wire, act: str) -
         assert wire.error(path)["code"] == 2500
     assert wire.error(f"{act}/ads", method="POST")["code"] == 100
     assert wire.send("GET", "me/permissions").json()["data"]
+
+
+def test_campaigns_can_be_narrowed_to_a_time_in_which_they_ran(wire: Wire, act: str) -> None:
+    every = wire.rows(f"{act}/campaigns")
+    now = '{"since": "2026-11-01", "until": "2026-11-20"}'
+    assert wire.rows(f"{act}/campaigns", time_range=now) == every
+    long_ago = '{"since": "2019-11-01", "until": "2019-11-20"}'
+    assert wire.rows(f"{act}/campaigns", time_range=long_ago) == []
+    assert wire.error(f"{act}/campaigns", time_range='{"since": "x"}')["code"] == 100
+
+
+def test_the_journal_tells_where_the_token_was(wire: Wire, act: str) -> None:
+    wire.sandbox.journal.clear()
+    wire.get(act)
+    wire.get(act, token=None, access_token=TOKEN)
+    wire.get(act, token=None)
+    found = [entry["auth"] for entry in wire.sandbox.journal.entries("meta")]
+    assert found == ["header", "parameter", "none"]

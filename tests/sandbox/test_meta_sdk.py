@@ -19,6 +19,8 @@ from facebook_business.session import FacebookSession
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.sandbox.client import sums, truth_sums
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not allow field")
+
 FIELDS = ["ad_id", "impressions", "clicks", "spend", "actions", "action_values"]
 DAYS = {"since": "2026-11-10", "until": "2026-11-16"}
 

@@ -121,6 +121,7 @@ DIMENSIONS: dict[str, Dimension] = {
     "country": Dimension(parts=_countries),
     "region": Dimension(parts=_regions, conversions="withheld"),
     "dma": Dimension(parts=_fixed(*_DMAS), conversions="withheld"),
+    "comscore_market": Dimension(parts=_fixed(*_DMAS), conversions="withheld"),
     "publisher_platform": Dimension(parts=_fixed(*_PUBLISHERS)),
     "platform_position": Dimension(parts=_positions),
     "impression_device": Dimension(

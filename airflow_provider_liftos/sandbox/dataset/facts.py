@@ -104,7 +104,7 @@ class Facts:
             if known is not None:
                 self._days.move_to_end(key)
                 return known
-        made = self.some_of_day(account, ads, day)
+        made = self._make_all(account, ads, day)
         with self._lock:
             if key not in self._days:
                 self._days[key] = made
@@ -114,7 +114,15 @@ class Facts:
         return made
 
     def some_of_day(self, account: Account, ads: Sequence[Entity], day: date) -> tuple[Final, ...]:
-        """Return the same for some ads only, without keeping them."""
+        """Return the same for some ads only: from what is kept, else without keeping it."""
+        with self._lock:
+            known = self._days.get((account.id, day))
+        if known is not None:
+            wanted = {ad.id for ad in ads}
+            return tuple(final for final in known if final.ad.id in wanted)
+        return self._make_all(account, ads, day)
+
+    def _make_all(self, account: Account, ads: Sequence[Entity], day: date) -> tuple[Final, ...]:
         if account.empty or (account.gaps and self._silent(account, day)):
             return ()
         made = (self._make(ad, day) for ad in ads if _alive(ad, day))

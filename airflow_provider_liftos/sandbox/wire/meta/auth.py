@@ -177,6 +177,13 @@ def require_ads_read(token: Token) -> None:
         raise missing_permission()
 
 
+def how_authorized(request: WireRequest) -> str:
+    """Say where the token of a request was, for the journal: addresses end up in logs."""
+    if "access_token" in request.params:
+        return "parameter"
+    return "header" if _bearer(request) else "none"
+
+
 def _granular(scope: str, token: Token) -> dict[str, Any]:
     if token.accounts is None:
         return {"scope": scope}

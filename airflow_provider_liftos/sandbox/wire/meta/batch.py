@@ -33,7 +33,8 @@ def serve_batch(
         _serve_item(world, _item_request(request, version, item), serve, with_headers)
         for item in items
     ]
-    return Reply(payload=answers, rows=len(answers), notes={"batch_size": len(items)})
+    # The rows of the items are counted with the items.
+    return Reply(payload=answers, notes={"batch_size": len(items)})
 
 
 def _items(request: WireRequest) -> list[dict[str, Any]]:

@@ -10,15 +10,11 @@ from typing import Any
 from .call import Call
 from .errors import invalid
 
-_Test = Callable[[Any, Any], bool]
+_Test = Callable[[Any, "Condition"], bool]
 
 
 def _text(value: Any) -> str:
     return str(value).lower()
-
-
-def _many(value: Any) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 def _size(value: Any) -> Decimal:
@@ -28,26 +24,26 @@ def _size(value: Any) -> Decimal:
         raise invalid(f"filtering value {value!r} must be a number") from None
 
 
-def _between(have: Any, asked: Any) -> bool:
-    if not isinstance(asked, list) or len(asked) != 2:
+def _between(have: Any, asked: Condition) -> bool:
+    if not isinstance(asked.value, tuple) or len(asked.value) != 2:
         raise invalid("filtering value must be a pair for IN_RANGE")
-    return _size(asked[0]) <= _size(have) <= _size(asked[1])
+    return _size(asked.value[0]) <= _size(have) <= _size(asked.value[1])
 
 
 _OPERATORS: dict[str, _Test] = {
-    "EQUAL": lambda have, asked: str(have) in _many(asked),
-    "NOT_EQUAL": lambda have, asked: str(have) not in _many(asked),
-    "IN": lambda have, asked: str(have) in _many(asked),
-    "NOT_IN": lambda have, asked: str(have) not in _many(asked),
-    "ANY": lambda have, asked: str(have) in _many(asked),
-    "NONE": lambda have, asked: str(have) not in _many(asked),
-    "ALL": lambda have, asked: all(str(have) == one for one in _many(asked)),
-    "CONTAIN": lambda have, asked: _text(asked) in _text(have),
-    "NOT_CONTAIN": lambda have, asked: _text(asked) not in _text(have),
-    "GREATER_THAN": lambda have, asked: _size(have) > _size(asked),
-    "GREATER_THAN_OR_EQUAL": lambda have, asked: _size(have) >= _size(asked),
-    "LESS_THAN": lambda have, asked: _size(have) < _size(asked),
-    "LESS_THAN_OR_EQUAL": lambda have, asked: _size(have) <= _size(asked),
+    "EQUAL": lambda have, asked: str(have) in asked.choices,
+    "NOT_EQUAL": lambda have, asked: str(have) not in asked.choices,
+    "IN": lambda have, asked: str(have) in asked.choices,
+    "NOT_IN": lambda have, asked: str(have) not in asked.choices,
+    "ANY": lambda have, asked: str(have) in asked.choices,
+    "NONE": lambda have, asked: str(have) not in asked.choices,
+    "ALL": lambda have, asked: {str(have)} == asked.choices,
+    "CONTAIN": lambda have, asked: _text(asked.value) in _text(have),
+    "NOT_CONTAIN": lambda have, asked: _text(asked.value) not in _text(have),
+    "GREATER_THAN": lambda have, asked: _size(have) > _size(asked.value),
+    "GREATER_THAN_OR_EQUAL": lambda have, asked: _size(have) >= _size(asked.value),
+    "LESS_THAN": lambda have, asked: _size(have) < _size(asked.value),
+    "LESS_THAN_OR_EQUAL": lambda have, asked: _size(have) <= _size(asked.value),
     "IN_RANGE": _between,
     "NOT_IN_RANGE": lambda have, asked: not _between(have, asked),
 }
@@ -60,17 +56,11 @@ class Condition:
     field: str
     operator: str
     value: str | tuple[str, ...]
+    choices: frozenset[str] = frozenset()
 
     def holds(self, have: Any) -> bool:
         """Say whether a value passes."""
-        asked = list(self.value) if isinstance(self.value, tuple) else self.value
-        return _OPERATORS[self.operator](have, asked)
-
-    def ids(self) -> tuple[str, ...]:
-        """Return the ids that an inclusive filter names."""
-        if self.operator not in ("IN", "EQUAL", "ANY"):
-            return ()
-        return self.value if isinstance(self.value, tuple) else (self.value,)
+        return _OPERATORS[self.operator](have, self)
 
 
 def parse_conditions(call: Call) -> tuple[Condition, ...]:
@@ -91,8 +81,10 @@ def _condition(given: Any, at: int) -> Condition:
         known = ", ".join(_OPERATORS)
         raise invalid(f"param filtering[{at}][operator] must be one of {{{known}}}")
     value = given["value"]
+    many = tuple(str(one) for one in value) if isinstance(value, list) else (str(value),)
     return Condition(
         str(given["field"]),
         operator,
-        tuple(str(one) for one in value) if isinstance(value, list) else str(value),
+        many if isinstance(value, list) else many[0],
+        frozenset(many),
     )

@@ -16,7 +16,7 @@ from airflow_provider_liftos.sandbox.world import World
 
 from . import edges
 from .audiences import Audiences
-from .auth import Tokens, require_ads_read
+from .auth import Tokens, how_authorized, require_ads_read
 from .batch import serve_batch
 from .call import LIVE, NEWEST, Call, Reply
 from .errors import GraphError, invalid, missing, unavailable, unknown_path, unsupported
@@ -53,7 +53,7 @@ class Graph:
     def serve(self, request: WireRequest) -> WireResponse:
         """Answer one request that is not a batch."""
         version, segments = split_path(request.path)
-        account, busy = self.account_of(request), "insights" in segments
+        account, busy = self.account_of(request), self._about_insights(segments)
         trace = self._usage.trace()
         load = self._refusals.load(request, account)
         try:
@@ -68,7 +68,13 @@ class Graph:
             version=version if version in LIVE else NEWEST,
             trace=trace,
         )
+        reply.notes = {**reply.notes, "auth": how_authorized(request)}
         return _response(reply, [*reply.headers, *headers])
+
+    def _about_insights(self, segments: tuple[str, ...]) -> bool:
+        """Say whether a call counts as one of insights: also the poll of a report run."""
+        runs = self._insights.reports
+        return "insights" in segments or bool(segments and runs.account_of(segments[0]))
 
     def account_of(self, request: WireRequest) -> str | None:
         """Return the account that a path is about."""
@@ -113,7 +119,7 @@ class Graph:
         self._refusals.check_limits(request, None, insights=False)
 
     def _answer(self, request: WireRequest, version: str, segments: tuple[str, ...]) -> Reply:
-        account, busy = self.account_of(request), "insights" in segments
+        account, busy = self.account_of(request), self._about_insights(segments)
         warning = self._refusals.check_version(request, version, segments, account)
         if segments and segments[0] in OPEN:
             self._refusals.check_limits(request, account, insights=False)

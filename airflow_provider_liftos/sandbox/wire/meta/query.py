@@ -70,7 +70,8 @@ ACTION_BREAKDOWNS = frozenset(
 _PERMUTATIONS = frozenset(
     frozenset(one.split(","))
     for one in (
-        "age gender age,gender country region dma publisher_platform product_id frequency_value "
+        "age gender age,gender country region dma comscore_market publisher_platform product_id "
+        "frequency_value "
         "publisher_platform,platform_position publisher_platform,impression_device "
         "publisher_platform,platform_position,impression_device publisher_platform,device_platform "
         "publisher_platform,platform_position,device_platform "

@@ -14,6 +14,7 @@ from .edges import view_at
 from .query import Query
 from .row_fields import Scene
 from .rows import block, sorted_rows
+from .selection import chosen_ads
 
 _CACHED_BYTES = 128 * 2**20
 
@@ -57,7 +58,9 @@ class Result:
         if account is None:
             raise LookupError(query.account_id)
         moment = dataset.moment(account, at)
-        self.scene = Scene(query, dataset, account, moment, view_at(dataset, at), sync)
+        view = view_at(dataset, at)
+        ads = chosen_ads(query, dataset, view)
+        self.scene = Scene(query, dataset, account, moment, view, ads, sync)
         self._blocks = blocks
         # One period at a time, unless a sort order runs through all of them.
         self._pieces: list[tuple[Days, ...]] = (

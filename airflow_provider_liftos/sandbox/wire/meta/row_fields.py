@@ -50,13 +50,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The moment and the query that rows are written for."""
+    """The moment and the query that rows are written for; ``ads`` is None for all of them."""
 
     query: Query
     dataset: Dataset
     account: Account
     moment: Moment
     view: View
+    ads: Sequence[Entity] | None
     sync: bool
 
 

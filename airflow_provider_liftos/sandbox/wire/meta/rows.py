@@ -15,7 +15,7 @@ from airflow_provider_liftos.sandbox.dataset.metrics import Metrics
 
 from .calendar_presets import Days, months_back
 from .row_fields import FIELDS, Row, Scene
-from .selection import chosen_ads, measured
+from .selection import measured
 
 _DETAIL_MONTHS = 13
 _FREQUENCY_MONTHS = 6
@@ -109,9 +109,10 @@ def _grouped(scene: Scene, days: Days) -> list[Row]:
 def _facts(scene: Scene, days: Days) -> Iterator[Fact]:
     since, until = days
     first = max(since, scene.dataset.first_day(scene.account), _kept_since(scene))
-    ads = chosen_ads(scene.query, scene.dataset, scene.view)
     for ordinal in range(first.toordinal(), min(until, scene.moment.today).toordinal() + 1):
-        yield from scene.dataset.day(scene.account, date.fromordinal(ordinal), scene.moment, ads)
+        yield from scene.dataset.day(
+            scene.account, date.fromordinal(ordinal), scene.moment, scene.ads
+        )
 
 
 def _kept_since(scene: Scene) -> date:
