@@ -57,7 +57,7 @@ def test_the_wire_arrives_at_the_truth_at_every_level(
 def test_the_wire_arrives_at_the_truth_of_a_breakdown(
     sandbox: Sandbox, wire: Wire, breakdown: str
 ) -> None:
-    days = ("2026-11-15", "2026-11-21")
+    days = ("2026-11-18", "2026-11-21")
     for currency in ("EUR", "JPY"):
         act = wire.accounts()[currency]
         found = wire.rows(
@@ -111,9 +111,10 @@ def test_yesterday_grows_while_days_pass(own: Sandbox) -> None:
     assert own.truth(account=act, **new_day)["sums"]["rows"] > 15
 
 
-def test_windows_contain_one_another(sandbox: Sandbox) -> None:
+def test_windows_contain_one_another(sandbox: Sandbox, wire: Wire) -> None:
+    act = wire.accounts()["EUR"]
     found = {
-        window: sandbox.truth(level="account", window=window)["sums"]["conversions"]
+        window: sandbox.truth(level="account", account=act, window=window)["sums"]["conversions"]
         for window in ("default", "1d_click", "7d_click", "28d_click", "1d_view", "1d_ev")
     }
     assert 0 < found["1d_click"] < found["7d_click"] < found["28d_click"]
