@@ -1,8 +1,9 @@
 """Faults on order: which request goes wrong, how, and how often.
 
 Every order may name ``platform``, ``match`` (substring or pattern of ``METHOD path``),
-``account``, ``times`` or ``probability`` (neither: every time), ``regain`` (seconds of sandbox time after which
-it lifts itself) and, to override what the kind says, ``code``, ``subcode``, ``status``, ``message``.
+``account``, ``times`` or ``probability`` (neither: every time), ``regain`` (seconds of sandbox
+time after which it lifts itself) and, to override what the kind says, ``code``, ``subcode``,
+``status``, ``message``.
 
 =====================  ========================================================================
 http_500               an error of the platform; ``bare``: JSON without an error in it
