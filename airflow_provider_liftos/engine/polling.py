@@ -14,7 +14,9 @@ from airflow_provider_liftos.engine.checkpoint import (
 )
 from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.platform import ReportState, ReportStatus
+from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
+from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.session import Session
 
 STUCK = "stuck"
@@ -47,7 +49,8 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
             lambda body, ids=ids: reports.statuses(body, ids),  # type: ignore[misc]
         )
         by_id = {status.report_id: status for status in statuses}
-        changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now)]
+        secrets = session.credentials.secrets.values()
+        changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now, secrets)]
         if changed:
             yield Do(lambda changed=changed: checkpoints.save(*changed))  # type: ignore[misc]
     return count(points.values())
@@ -75,7 +78,9 @@ def watch(
         pause = min(pause * 1.5, longest)
 
 
-def _note(point: Checkpoint, status: ReportStatus | None, now: float) -> bool:
+def _note(
+    point: Checkpoint, status: ReportStatus | None, now: float, secrets: Iterable[Secret]
+) -> bool:
     """Whether the status changed the checkpoint."""
     state = status.state if status else ReportState.RUNNING
     if state is ReportState.READY:
@@ -87,7 +92,7 @@ def _note(point: Checkpoint, status: ReportStatus | None, now: float) -> bool:
             "kind": EXPIRED if state is ReportState.EXPIRED else "failed",
             "code": said.code if said else None,
             "subcode": said.subcode if said else None,
-            "message": said.message if said else "",
+            "message": redact(said.message, secrets) if said else "",
         }
     elif point.deadline is not None and now > point.deadline:
         point.state = FAILED
@@ -103,15 +108,19 @@ def _batches(points: Sequence[Checkpoint], size: int) -> Iterable[Sequence[Check
 
 
 def cancel(session: Session, checkpoints: Checkpoints) -> Flow[int]:
-    """Give up every running report: on the platform where it can be, in any case here."""
+    """Cancel every running report on a platform that can; how many it took.
+
+    Checkpoints stay as they are: the next poll hears of it.
+    """
     points = yield Do(checkpoints.load)
-    running = [p for p in points.values() if p.state == SUBMITTED]
     ask = session.platform.reports.cancel
-    for point in running:
-        if ask is not None:
-            try:
-                yield from session.call(ask(str(point.report_id)), lambda _body: None)
-            except LiftosError:
-                continue
-    yield Do(checkpoints.consume)
-    return len(running)
+    cancelled = 0
+    for point in points.values():
+        if ask is None or point.state != SUBMITTED:
+            continue
+        try:
+            yield from session.call(ask(str(point.report_id)), lambda _body: None)
+        except LiftosError:
+            continue
+        cancelled += 1
+    return cancelled

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.state.store import StateStore
     from airflow_provider_liftos.transport.session import Session
 
-TEST_SECONDS = 10.0
-"""Longest a test of a connection may take: it may run inside the API server."""
-
 
 class LiftosHook(BaseHook):
     """Base of the platforms' hooks. ``conn_id`` names a connection of the platform's type."""
@@ -44,14 +41,25 @@ class LiftosHook(BaseHook):
 
     def credentials(self) -> Credentials:
         """The connection, read and checked. Raises ConfigurationError."""
-        return read_connection(self.platform, self.get_connection(self.conn_id))
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        try:
+            connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            # No ConfigurationError: Airflow says the same when a secrets backend is out of reach.
+            raise LiftosError(
+                f"connection {self.conn_id!r} is not defined",
+                platform=self.platform.name,
+                hint=f"Create it, of type {self.platform.conn_type}, or correct conn_id.",
+            ) from None
+        return read_connection(self.platform, connection)
 
     async def acredentials(self) -> Credentials:
         """The same from an event loop."""
         try:
             connection = await self.aget_connection(self.conn_id)
         except Exception:  # noqa: BLE001  dag.test() has no asynchronous channel
-            connection = await asyncio.to_thread(self.get_connection, self.conn_id)
+            return await asyncio.to_thread(self.credentials)
         return read_connection(self.platform, connection)
 
     def session(
@@ -104,11 +112,16 @@ def read_connection(platform: Platform, connection: Any) -> Credentials:
     return Credentials(
         org_id=str(extra.pop("org_id", None) or "default"),
         conn_id=str(connection.conn_id),
-        base_url=_base_url(connection, platform, insecure=bool(extra.get("allow_insecure"))),
+        base_url=_base_url(connection, platform, insecure=_is_on(extra.get("allow_insecure"))),
         version=version,
         secrets=secrets,
         options=extra,
     )
+
+
+def _is_on(value: object) -> bool:
+    """A switch, also as the text that a connection given as URI makes of it."""
+    return str(value).strip().lower() in {"true", "1", "yes", "on"}
 
 
 def _check_version(platform: Platform, version: str, conn_id: str) -> None:

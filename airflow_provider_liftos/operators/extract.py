@@ -8,10 +8,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
+from airflow_provider_liftos.operators.outcome import told
 from airflow_provider_liftos.operators.task import (
     Entry,
     LiftosOperator,
@@ -66,7 +66,7 @@ class LiftosExtractOperator(LiftosOperator):
         with self.recorded(context, str(self.batch["org_id"])) as entry:
             if event and event.get("status") == "error":
                 # Reports go on meanwhile; the next try finds them.
-                raise AirflowException(str(event["message"]))
+                raise told(event)
             from airflow_provider_liftos.engine.extraction import Finished
 
             extraction = self._build(context)
@@ -162,16 +162,6 @@ class LiftosExtractOperator(LiftosOperator):
             reports_submitted=counts.submitted,
             reports_wasted=counts.wasted,
         )
-
-    def on_kill(self) -> None:
-        """A person ended the running task: give up its reports, on the platform where it can be."""
-        if self._extraction is None:
-            return
-        from airflow_provider_liftos.engine import polling
-        from airflow_provider_liftos.transport.flow import run
-
-        extraction = self._extraction
-        run(polling.cancel(extraction.session, extraction.checkpoints), extraction.sender)
 
 
 def as_report(platform: Platform, value: Report | str | Mapping[str, Any]) -> Report:

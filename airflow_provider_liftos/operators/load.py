@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
-from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.errors import Rejected
 from airflow_provider_liftos.operators import lineage
 from airflow_provider_liftos.operators.outcome import translated
 from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest, write_manifest
@@ -56,7 +56,7 @@ class LiftosLoadOperator(LiftosOperator):
         given = self.normalized
         items = [given] if isinstance(given, Mapping) else [item for item in given or () if item]
         if not items:
-            raise LiftosError(
+            raise Rejected(
                 "there is nothing to load: no extract task of this run has ended well",
                 platform=self.platform,
                 hint="Look at the extract tasks; each says what went wrong.",

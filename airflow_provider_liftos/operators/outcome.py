@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk.exceptions import (
     AirflowException,
@@ -23,6 +24,9 @@ from airflow_provider_liftos.model.errors import (
 
 FINAL = (ConfigurationError, Rejected, QualityError)
 
+_FINAL = "Nothing is retried."
+_RETRIED = "The task is retried while it has tries left."
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -30,7 +34,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except FINAL as error:
-        raise AirflowFailException(f"{error} Nothing is retried.") from None
+        raise AirflowFailException(f"{error} {_FINAL}") from None
     except (Throttled, CircuitOpen) as error:
         moment = error.retry_at if isinstance(error, Throttled) else error.until
         # Frees the worker slot and uses up no try.
@@ -38,4 +42,11 @@ def translated() -> Iterator[None]:
             datetime.fromtimestamp(moment, UTC)
         ) from None
     except LiftosError as error:
-        raise AirflowException(f"{error} The task is retried while it has tries left.") from None
+        raise AirflowException(f"{error} {_RETRIED}") from None
+
+
+def told(event: Mapping[str, Any]) -> AirflowException:
+    """The outcome of a trigger's error event: it can only carry words, not the exception."""
+    if event.get("final"):
+        return AirflowFailException(f"{event['message']} {_FINAL}")
+    return AirflowException(f"{event['message']} {_RETRIED}")

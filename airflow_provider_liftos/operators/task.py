@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_liftos.hooks import config, registry
+from airflow_provider_liftos.model.errors import CircuitOpen, Throttled
 from airflow_provider_liftos.operators.links import AdsManagerLink, RunLedgerLink
 from airflow_provider_liftos.operators.outcome import translated
 
@@ -52,7 +53,7 @@ class LiftosOperator(BaseOperator):
     @contextmanager
     def recorded(self, context: Mapping[str, Any], org_id: str) -> Iterator[Entry]:
         """Open a ledger entry, translate errors into outcomes, close the entry either way."""
-        from airflow_provider_liftos.state.ledger import FAILED, Ledger, TaskRun
+        from airflow_provider_liftos.state.ledger import Ledger, TaskRun
 
         entry = Entry()
         with translated():
@@ -70,13 +71,14 @@ class LiftosOperator(BaseOperator):
                     platform=self.platform,
                 )
             )
-            self.ledger_url = f"/liftos/runs/{task_instance.dag_id}/{task_instance.run_id}"
+            self.ledger_url = _ledger_url(task_instance.dag_id, task_instance.run_id)
             try:
                 yield entry
             except Exception as error:
                 ledger.finish(
-                    entry_id, status=FAILED, work=entry.work, warnings=entry.warnings,
-                    error=f"{type(error).__name__}: {error}", detail=entry.detail,
+                    entry_id, status=_status(entry, error), work=entry.work,
+                    warnings=entry.warnings, error=f"{type(error).__name__}: {error}",
+                    detail=entry.detail,
                 )  # fmt: skip
                 raise
             except BaseException:  # a deferral is one
@@ -86,6 +88,22 @@ class LiftosOperator(BaseOperator):
                 entry_id, status=entry.status, work=entry.work, warnings=entry.warnings,
                 detail=entry.detail,
             )  # fmt: skip
+
+
+def _status(entry: Entry, error: Exception) -> str:
+    if isinstance(error, (Throttled, CircuitOpen)):
+        return "waiting"
+    return "failed" if entry.status == "success" else entry.status
+
+
+def _ledger_url(dag_id: str, run_id: str) -> str:
+    """The plugin's page of a run, also where Airflow is served below a path."""
+    from urllib.parse import quote, urlsplit
+
+    from airflow.sdk.configuration import conf
+
+    below = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return f"{below}/liftos/runs/{quote(dag_id)}/{quote(run_id, safe='')}"
 
 
 def _map_index(task_instance: Any) -> int:

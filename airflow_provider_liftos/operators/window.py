@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow_provider_liftos.engine.plan import DateRange
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -14,8 +15,9 @@ def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> 
     """The window of a run.
 
     1. params ``since`` and ``until``, ``last_n_days`` or ``lifetime``; 2. the partition key;
-    3. a data interval that is not empty, re-read through the restatement window when the schedule
-    made the run (a backfill names its own days); 4. the last days before ``run_after``.
+    3. a data interval that is not empty, in days of the schedule's zone, re-read through the
+    restatement window when the schedule made the run (a backfill names its own days); 4. the last
+    days.
     """
     params = context.get("params") or {}
     explicit = _explicit(params)
@@ -26,8 +28,8 @@ def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> 
         return DateRange(since=day, until=day)
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is not None and end is not None and end > start:
-        since = start.date()
-        until = max(since, end.date() - timedelta(days=1))
+        since, end_day = (moment.astimezone(_zone(context)).date() for moment in (start, end))
+        until = max(since, end_day - timedelta(days=1))
         lookback = params.get("lookback_days")
         if lookback is None:
             lookback = restatement_days if _scheduled(context) else 0
@@ -61,6 +63,13 @@ def _day(value: Any, name: str) -> date:
         return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
     except ValueError:
         raise ConfigurationError(f"{name} is {value!r}; write it as YYYY-MM-DD") from None
+
+
+def _zone(context: Mapping[str, Any]) -> tzinfo:
+    """Where the schedule's days begin: midnight in Berlin is still yesterday in UTC."""
+    schedule = getattr(context.get("dag"), "timetable", None)
+    zone = getattr(schedule, "timezone", None) or UTC
+    return ZoneInfo(zone) if isinstance(zone, str) else zone
 
 
 def _scheduled(context: Mapping[str, Any]) -> bool:

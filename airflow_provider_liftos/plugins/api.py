@@ -30,12 +30,24 @@ def create_app() -> FastAPI:
 
 
 def entries(dag_id: str, run_id: str) -> list[Entry]:
-    """The run's ledger entries, oldest first."""
+    """The run's ledger entries, oldest first, whichever organization its connection names."""
+    from sqlalchemy import select
+
     from airflow_provider_liftos.hooks import config
     from airflow_provider_liftos.state.ledger import Ledger
+    from airflow_provider_liftos.state.tables import run_ledger
 
-    found = Ledger(config.state_store(), "default").rows(dag_id=dag_id, run_id=run_id)
-    return list(reversed(found))
+    store = config.state_store()
+    column = run_ledger.c
+    mine = select(column.org_id).where(column.dag_id == dag_id, column.run_id == run_id).distinct()
+    with store.read() as connection:
+        organizations = connection.execute(mine).scalars().all()
+    found = [
+        entry
+        for org_id in organizations
+        for entry in Ledger(store, org_id).rows(dag_id=dag_id, run_id=run_id)
+    ]
+    return sorted(found, key=lambda entry: entry.started_at)
 
 
 _COLUMNS = (

@@ -11,7 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
+    ConfigurationError,
     LiftosError,
+    Rejected,
     Throttled,
     Unavailable,
 )
@@ -61,6 +63,8 @@ class ReportTrigger(BaseTrigger):
         """One event, in any case: what an exception says would not reach the task."""
         try:
             payload = await self._wait()
+        except (ConfigurationError, Rejected) as error:
+            payload = {"status": "error", "message": str(error), "final": True}
         except LiftosError as error:
             payload = {"status": "error", "message": str(error)}
         except Exception as error:
@@ -110,15 +114,22 @@ class ReportTrigger(BaseTrigger):
         return session, Checkpoints(store, credentials.org_id, self.scope)
 
     async def on_kill(self) -> None:
-        """A person ended or cleared the waiting task: give up its reports."""
+        """A person ended or cleared the waiting task: tell the platform, where it takes that.
+
+        Checkpoints stay, because a cleared task may be at work again already: it goes on with what
+        still runs, and submits again what was cancelled.
+        """
         from airflow_provider_liftos.engine import polling
+        from airflow_provider_liftos.hooks import registry
         from airflow_provider_liftos.transport.client import AsyncHttpSender
         from airflow_provider_liftos.transport.flow import arun
 
+        if registry.hook(self.platform, self.conn_id).platform.reports.cancel is None:
+            return
         session, checkpoints = await self._session()
         async with AsyncHttpSender() as sender:
-            given_up = await arun(polling.cancel(session, checkpoints), sender)
-        self.log.info("%s running reports were given up", given_up)
+            cancelled = await arun(polling.cancel(session, checkpoints), sender)
+        self.log.info("%s running reports were cancelled", cancelled)
 
 
 async def _until(moment: float) -> None:
