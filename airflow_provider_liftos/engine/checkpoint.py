@@ -7,11 +7,12 @@ asking and hearing the answer wastes at most that one remote report, and the cou
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.model.report import Slice
@@ -20,12 +21,18 @@ from airflow_provider_liftos.state.tables import slices as table
 
 PLANNED, INTENT, SUBMITTED, READY = "planned", "intent", "submitted", "ready"
 FAILED, FETCHED, SPLIT, GIVEN_UP = "failed", "fetched", "split", "given_up"
+DROPPED = "dropped"
+"""A part of a split by fields whose only field the platform no longer gives."""
 OPEN = frozenset({PLANNED, INTENT, SUBMITTED, READY, FAILED})
 
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """One slice of one task. ``error`` holds code, subcode and message of the last failure."""
+    """One slice of one task. ``error`` holds code, subcode and message of the last failure.
+
+    ``attempts`` counts submissions, ``failures`` those that the platform itself gave up, and
+    ``wasted`` remote reports that nobody will read.
+    """
 
     slice: Slice
     fingerprint: str
@@ -41,6 +48,7 @@ class Checkpoint:
     error: dict[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     split_by: str = ""
+    failures: int = 0
 
 
 class Checkpoints:
@@ -65,8 +73,15 @@ class Checkpoints:
 
     def add(self, cuts: Sequence[Slice], parent: Checkpoint | None = None) -> list[Checkpoint]:
         """Plan slices; those already known are left as they are."""
+        found = self._new(cuts, parent)
+        if found:
+            with self._store.write() as connection:
+                self._insert(connection, found)
+        return found
+
+    def _new(self, cuts: Sequence[Slice], parent: Checkpoint | None) -> list[Checkpoint]:
         start = parent.position if parent else 0
-        found = [
+        return [
             Checkpoint(
                 slice=cut,
                 fingerprint=cut.fingerprint(),
@@ -76,30 +91,41 @@ class Checkpoints:
             )
             for offset, cut in enumerate(cuts)
         ]
-        if found:
-            with self._store.write() as connection:
-                insert = insert_into(connection, table).on_conflict_do_nothing()
-                connection.execute(insert, [self._values(point) for point in found])
-        return found
 
     def save(self, *points: Checkpoint) -> None:
         """Write these checkpoints as they are now."""
         with self._store.write() as connection:
             for point in points:
-                values = self._values(point)
-                key = and_(
-                    table.c.org_id == self._org_id,
-                    table.c.scope == self.scope,
-                    table.c.fingerprint == point.fingerprint,
-                )
-                connection.execute(update(table).where(key).values(**values))
+                self._update(connection, point)
 
     def replace(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> list[Checkpoint]:
-        """Put parts in the place of a slice."""
+        """Put parts in the place of a slice, in one transaction: no kill leaves half a split."""
         point.state, point.split_by = SPLIT, by
-        children = self.add(parts, parent=point)
-        self.save(point)
+        children = self._new(parts, point)
+        with self._store.write() as connection:
+            self._insert(connection, children)
+            self._update(connection, point)
         return children
+
+    def forget(self, points: Sequence[Checkpoint]) -> None:
+        """Delete these checkpoints: what they stand for is not asked for any more."""
+        with self._store.write() as connection:
+            for point in points:
+                connection.execute(delete(table).where(self._is(point)))
+
+    def _insert(self, connection: Connection, points: Sequence[Checkpoint]) -> None:
+        insert = insert_into(connection, table).on_conflict_do_nothing()
+        connection.execute(insert, [self._values(point) for point in points])
+
+    def _update(self, connection: Connection, point: Checkpoint) -> None:
+        connection.execute(update(table).where(self._is(point)).values(**self._values(point)))
+
+    def _is(self, point: Checkpoint) -> ColumnElement[bool]:
+        return and_(
+            table.c.org_id == self._org_id,
+            table.c.scope == self.scope,
+            table.c.fingerprint == point.fingerprint,
+        )
 
     def consume(self) -> int:
         """Forget the scope: the task has succeeded, whoever clears it wants everything afresh."""
@@ -130,7 +156,11 @@ class Checkpoints:
             "as_of": point.as_of,
             "deadline": point.deadline,
             "manifest": json.dumps(
-                {"files": [asdict(f) for f in point.files], "split_by": point.split_by}
+                {
+                    "files": [asdict(f) for f in point.files],
+                    "split_by": point.split_by,
+                    "failures": point.failures,
+                }
             ),
             "error": json.dumps(point.error),
             "dropped": json.dumps(point.dropped),
@@ -146,7 +176,19 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
         slice=Slice.from_json(json.loads(row["spec"])),
         files=tuple(File(**f) for f in manifest.get("files", ())),
         split_by=manifest.get("split_by", ""),
+        failures=manifest.get("failures", 0),
         error=json.loads(row["error"] or "{}"),
         dropped=tuple(json.loads(row["dropped"] or "[]")),
         **{name: row[name] for name in same},
     )
+
+
+def outside(points: Mapping[str, Checkpoint], roots: Collection[str]) -> list[Checkpoint]:
+    """Those that are neither among ``roots`` (fingerprints) nor descend from one of them."""
+
+    def root(point: Checkpoint) -> str:
+        while point.parent and point.parent in points:
+            point = points[point.parent]
+        return point.fingerprint
+
+    return [point for point in points.values() if root(point) not in roots]

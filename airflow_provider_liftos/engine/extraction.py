@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from airflow_provider_liftos.engine import checkpoint as cp
 from airflow_provider_liftos.engine import fetch, polling, results, split
@@ -19,19 +22,24 @@ from airflow_provider_liftos.model.errors import (
     Missing,
     NotAuthorized,
     NotReady,
+    ReportFailed,
     StagingError,
     Throttled,
     TooMuchData,
     Unavailable,
 )
 from airflow_provider_liftos.model.report import Account, Slice
-from airflow_provider_liftos.model.wire import Judgement, VendorError, Verdict, judge
+from airflow_provider_liftos.model.unified import TABLES
+from airflow_provider_liftos.model.wire import Judgement, Request, VendorError, Verdict, judge
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
 from airflow_provider_liftos.transport.session import Session
 
 log = logging.getLogger(__name__)
 
-_TOKEN_CODES = ("190", "102")
+T = TypeVar("T")
+
+_PATIENCE = 300.0
+"""Seconds; for a longer pause of some accounts, finished reports of the others do not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +89,10 @@ class Extraction:
     load_id: str
     options: Options = field(default_factory=Options)
     is_mock: bool = False
+    sleep: Callable[[float], None] = time.sleep
     _points: dict[str, Checkpoint] = field(default_factory=dict)
     _troubles: list[LiftosError] = field(default_factory=list)
+    _pauses: dict[str, float] = field(default_factory=dict)
 
     def advance(self, cuts: Sequence[Slice]) -> Waiting | Finished:
         """Do all that can be done now.
@@ -91,36 +101,60 @@ class Extraction:
         Unavailable when a slice could not be finished for now; all other slices are safe by then.
         """
         self._troubles.clear()
+        self._pauses.clear()
         self.checkpoints.add(cuts)
         self._points = self.checkpoints.load()
+        self._forget_others(cuts)
         self._recover()
-        try:
-            while self._step():
-                pass
-        except (Throttled, CircuitOpen) as pause:
-            until = pause.retry_at if isinstance(pause, Throttled) else pause.until
-            return Waiting(running=self._count(cp.SUBMITTED), until=until, reason=str(pause))
+        while self._step():
+            pass
         if self._troubles:
             raise self._troubles[0]
-        running = self._count(cp.SUBMITTED)
-        if running:
-            return Waiting(running=running, reason=f"{running} reports are being prepared")
-        return Finished(manifest=self._manifest())
+        return self._outcome()
 
     def _step(self) -> bool:
         """One round; whether another one may find something to do."""
         self._submit_planned()
         self._fetch_streams()
-        if self._count(cp.SUBMITTED):
-            flow = polling.poll(self.session, self.checkpoints, self._now())
-            run(flow, self.sender)
-            self._points = self.checkpoints.load()
+        self._poll()
         self._fetch_ready()
         self._mend_failed()
-        planned = any(p.state == cp.PLANNED for p in self._points.values())
-        return planned and not self._full() and not self._troubles
+        return not self._troubles and self._may_submit()
+
+    def _outcome(self) -> Waiting | Finished:
+        running = self._count(cp.SUBMITTED)
+        held = self._count(cp.PLANNED) + self._count(cp.READY)
+        if not running and not (held and self._pauses):
+            return Finished(manifest=self._manifest())
+        until = min(self._pauses.values(), default=None)
+        if running and until is not None and until - self._now() > _PATIENCE:
+            until = None
+        reasons = [f"{running} reports are being prepared"] if running else []
+        if self._pauses:
+            reasons.append(f"{held} slices wait for a limit or for the platform to recover")
+        return Waiting(running=running, until=until, reason=", ".join(reasons))
+
+    def _poll(self) -> None:
+        if not self._count(cp.SUBMITTED):
+            return
+        try:
+            self._run(polling.poll(self.session, self.checkpoints, self._now()))
+        except (Throttled, CircuitOpen) as pause:
+            self._pause("", pause)
+        except Unavailable as error:
+            self._troubles.append(error)
+        self._points = self.checkpoints.load()
 
     # -- starting again -------------------------------------------------------------------------
+
+    def _forget_others(self, cuts: Sequence[Slice]) -> None:
+        """Drop slices of an earlier plan, made when the task was started with other days."""
+        stale = cp.outside(self._points, {cut.fingerprint() for cut in cuts})
+        if stale:
+            log.warning("%s slices of an earlier plan are no longer asked for", len(stale))
+            self.checkpoints.forget(stale)
+            for point in stale:
+                del self._points[point.fingerprint]
 
     def _recover(self) -> None:
         """Make sense of what an earlier stint left behind."""
@@ -141,12 +175,15 @@ class Extraction:
     # -- submitting -----------------------------------------------------------------------------
 
     def _submit_planned(self) -> None:
+        running = self._running()
         for point in list(self._points.values()):
+            account = point.slice.account_id
             if point.state != cp.PLANNED or point.slice.report is None:
                 continue
-            if not self._room(point.slice.account_id):
+            if account in self._pauses or not self._room(running[account]):
                 continue
             self._guarded(point, lambda p=point: self._submit(p))  # type: ignore[misc]
+            running[account] += point.state == cp.SUBMITTED
 
     def _submit(self, point: Checkpoint) -> None:
         reports = self.session.platform.reports
@@ -156,7 +193,7 @@ class Extraction:
         flow = self.session.call(reports.submit(point.slice), reports.report_id)
         resent = self.session.usage.resent
         try:
-            point.report_id = run(flow, self.sender)
+            point.report_id = self._run(flow)
         except (Throttled, CircuitOpen, NotAuthorized):
             point.state, point.attempts = cp.PLANNED, point.attempts - 1
             self.checkpoints.save(point)
@@ -169,16 +206,17 @@ class Extraction:
         point.deadline = as_of + timeout
         self.checkpoints.save(point)
 
-    def _room(self, account_id: str) -> bool:
-        running = sum(
-            p.state == cp.SUBMITTED and p.slice.account_id == account_id
-            for p in self._points.values()
-        )
+    def _running(self) -> Counter[str]:
+        points = self._points.values()
+        return Counter(p.slice.account_id for p in points if p.state == cp.SUBMITTED)
+
+    def _room(self, running: int) -> bool:
         return running < self.session.platform.reports.per_account
 
-    def _full(self) -> bool:
+    def _may_submit(self) -> bool:
+        running = self._running()
         planned = {p.slice.account_id for p in self._points.values() if p.state == cp.PLANNED}
-        return not any(self._room(account) for account in planned)
+        return any(self._room(running[account]) for account in planned - self._pauses.keys())
 
     # -- fetching -------------------------------------------------------------------------------
 
@@ -192,6 +230,7 @@ class Extraction:
 
     def _fetch_all(self, points: Sequence[Checkpoint]) -> None:
         """Side by side: platforms take seconds for a page, and waiting is free."""
+        points = [p for p in points if p.slice.account_id not in self._pauses]
         if not points:
             return
         threads = min(self.options.fetch_threads, len(points))
@@ -202,7 +241,7 @@ class Extraction:
 
     def _fetch(self, point: Checkpoint) -> None:
         as_of = self._now()
-        files = run(self._fetching(point), self.sender)
+        files = self._run(self._fetching(point))
         if point.slice.find_ids:
             self._split_by_ids(point, results.read_ids(self.staging, files))
             return
@@ -224,10 +263,12 @@ class Extraction:
             )  # fmt: skip
         reports, run_id = platform.reports, str(point.report_id)
         size = self.options.page_size or reports.page_size
-        return fetch.pages(
-            self.session, lambda limit, after: reports.fetch(run_id, limit, after),
-            reports.page, size, self.staging, folder,
-        )  # fmt: skip
+
+        def ask(limit: int, after: str | None) -> Request:
+            # A report's path does not say whose it is, but it counts against that account.
+            return replace(reports.fetch(run_id, limit, after), account=cut.account_id)
+
+        return fetch.pages(self.session, ask, reports.page, size, self.staging, folder)
 
     # -- when something goes wrong --------------------------------------------------------------
 
@@ -235,30 +276,44 @@ class Extraction:
         """Carry out work on one slice; its troubles never stop the others."""
         try:
             work()
-        except (Throttled, CircuitOpen, StagingError):
+        except StagingError:
             raise
+        except (Throttled, CircuitOpen) as pause:
+            self._pause(point.slice.account_id, pause)
         except TooMuchData as error:
             self._shrink(point, error)
         except FieldGone as error:
             self._drop(point, error.field, error)
         except NotReady as error:
-            point.state = cp.SUBMITTED
-            self.checkpoints.save(point)
-            log.info("%s: %s", point.slice.label, error)
-        except Missing as error:
+            self._wait_or_again(point, error)
+        except (Missing, ReportFailed) as error:
             self._again_or_give_up(point, error)
         except NotAuthorized as error:
-            if str(error.vendor_code or "").split("/")[0] in _TOKEN_CODES or not error.vendor_code:
+            if not error.one_account:
                 raise
             self._give_up(point, error)
         except Unavailable as error:
             if point.state == cp.INTENT:
-                point.state = cp.PLANNED
+                point.state, point.wasted = cp.PLANNED, point.wasted + 1
                 self.checkpoints.save(point)
             error.account = error.account or point.slice.account_id
             self._troubles.append(error)
         except LiftosError as error:
             self._give_up(point, error)
+
+    def _pause(self, account_id: str, error: Throttled | CircuitOpen) -> None:
+        """Leave an account alone until the next stint; the others go on."""
+        until = error.retry_at if isinstance(error, Throttled) else error.until
+        self._pauses[account_id] = max(until, self._pauses.get(account_id, 0.0))
+        log.info("%s", error)
+
+    def _wait_or_again(self, point: Checkpoint, error: NotReady) -> None:
+        if point.deadline is not None and self._now() > point.deadline:
+            self._again_or_give_up(point, error)
+            return
+        point.state = cp.SUBMITTED
+        self.checkpoints.save(point)
+        log.info("%s: %s", point.slice.label, error)
 
     def _mend_failed(self) -> None:
         for point in [p for p in self._points.values() if p.state == cp.FAILED]:
@@ -276,9 +331,8 @@ class Extraction:
                 self._shrink(point, error)
             elif verdict in {Verdict.REJECTED, Verdict.FATAL, Verdict.REAUTHORIZE}:
                 self._give_up(point, error)
-            elif point.attempts < self.options.report_attempts:
-                point.state, point.wasted = cp.PLANNED, point.wasted + 1
-                self.checkpoints.save(point)
+            elif point.failures + 1 < self.options.report_attempts:
+                self._again(point)
             elif point.error.get("kind") == polling.STUCK:
                 self._give_up(point, error)
             else:
@@ -290,21 +344,28 @@ class Extraction:
         return self.session.refusal(judgement, point.slice.account_id, None)
 
     def _again_or_give_up(self, point: Checkpoint, error: LiftosError) -> None:
-        if (
-            point.slice.report
-            and point.report_id
-            and point.attempts <= self.options.report_attempts
-        ):
-            point.state, point.report_id, point.wasted = cp.PLANNED, None, point.wasted + 1
-            self.checkpoints.save(point)
+        if point.report_id and point.failures < self.options.report_attempts:
+            self._again(point)
         else:
             self._give_up(point, error)
+
+    def _again(self, point: Checkpoint) -> None:
+        """Submit it once more; the report that failed is lost."""
+        point.state, point.report_id = cp.PLANNED, None
+        point.failures, point.wasted = point.failures + 1, point.wasted + 1
+        self.checkpoints.save(point)
 
     def _shrink(self, point: Checkpoint, error: LiftosError) -> None:
         smaller = split.shrink(point.slice)
         if isinstance(smaller, split.FindIds):
             self._put_in_place(point, [smaller.search], "search")
-        elif isinstance(smaller, split.Split):
+        else:
+            self._make_smaller(point, smaller, error)
+
+    def _make_smaller(
+        self, point: Checkpoint, smaller: split.Split | split.DropField | None, error: LiftosError
+    ) -> None:
+        if isinstance(smaller, split.Split):
             self._put_in_place(point, smaller.parts, smaller.by)
         elif isinstance(smaller, split.DropField):
             self._drop(point, smaller.field, error)
@@ -314,12 +375,8 @@ class Extraction:
     def _split_by_ids(self, point: Checkpoint, ids: Sequence[str]) -> None:
         """A search for ids has come back: it becomes the split of the slice it was made for."""
         whole = point.slice.narrowed(find_ids=False)
-        smaller = split.by_ids(whole, ids)
-        if isinstance(smaller, split.Split):
-            self._put_in_place(point, smaller.parts, smaller.by)
-        else:
-            error = LiftosError("the report fails even for one id", platform=whole.platform)
-            self._give_up(point, error)
+        error = ReportFailed("the report fails even for one id and one field")
+        self._make_smaller(point, split.by_ids(whole, ids), error)
 
     def _put_in_place(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> None:
         log.info("%s %s: asking by smaller %s", point.slice.account_id, point.slice.label, by)
@@ -331,13 +388,35 @@ class Extraction:
     def _drop(self, point: Checkpoint, name: str, error: LiftosError) -> None:
         """Go on without a field, and remember that it is missing."""
         rest = split.without(point.slice, name)
-        if rest is None or (rest.report and not rest.report.metrics):
+        last = rest.report is not None and not rest.report.metrics
+        if not self._can_do_without(name, point.slice, rest) or (last and not self._is_part(point)):
             self._give_up(point, error)
             return
         self.session.usage.warn(f"the platform no longer gives {name!r}; going on without it")
-        point.slice, point.dropped = rest, (*point.dropped, name)
-        point.state, point.report_id, point.attempts = cp.PLANNED, None, 0
+        point.dropped = (*point.dropped, name)
+        if last:
+            point.state = cp.DROPPED
+        else:
+            point.slice, point.failures = rest, 0
+            point.state, point.report_id = cp.PLANNED, None
         self.checkpoints.save(point)
+
+    def _can_do_without(self, name: str, cut: Slice, rest: Slice) -> bool:
+        """Whether rows are rows without that field, and leaving it out changes the question."""
+        platform = self.session.platform
+        if cut.report:
+            submit = platform.reports.submit
+            needed = platform.mapping(cut.report, {}).required
+            return name not in needed and submit(rest) != submit(cut)
+        stream = platform.stream(str(cut.stream))
+        key = TABLES[stream.table].key[-1]
+        needed = tuple(f.source for f in stream.fields if f.column == key)
+        return name not in needed and stream.request(rest, 1, None) != stream.request(cut, 1, None)
+
+    def _is_part(self, point: Checkpoint) -> bool:
+        """Whether other parts of a split by fields bring the rows."""
+        parent = self._points.get(point.parent or "")
+        return parent is not None and parent.split_by == "fields"
 
     def _give_up(self, point: Checkpoint, error: LiftosError) -> None:
         error.account = error.account or point.slice.account_id
@@ -380,6 +459,9 @@ class Extraction:
 
     def _count(self, state: str) -> int:
         return sum(p.state == state for p in self._points.values())
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self.sender, self.sleep)
 
     def _now(self) -> float:
         return self.checkpoints.clock.now()

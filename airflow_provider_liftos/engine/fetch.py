@@ -33,17 +33,19 @@ def pages(
     """
     writer = RawWriter(staging, folder)
     cursor: str | None = None
+    seen: set[str] = set()
     while True:
         page, size = yield from _page(session, ask, read, size, cursor)
         writer.write(page.rows)
         if page.cursor is None:
             return writer.close()
-        if page.cursor == cursor:
+        cursor = page.cursor
+        if cursor in seen:
             raise Unavailable(
                 "the platform gives the same cursor twice; following it would never end",
                 platform=session.platform.name,
             )
-        cursor = page.cursor
+        seen.add(cursor)
 
 
 def _page(

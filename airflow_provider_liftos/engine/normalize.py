@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_liftos.engine import sift
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging, unreadable
 from airflow_provider_liftos.model.errors import StagingError
-from airflow_provider_liftos.model.platform import Platform
+from airflow_provider_liftos.model.platform import Platform, RowMapping
+from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms import unify
 
@@ -24,6 +26,10 @@ Reject = Callable[[SliceResult, Sequence[tuple[str, str]]], None]
 
 _KEY = "date, campaign_id, ad_group_id, ad_id, breakdown_key, attribution_window"
 _MOST_REJECTED = 1000
+
+
+class _UnreadableRowsError(StagingError):
+    """The engine cannot make rows of a whole file."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +60,7 @@ class Normalizer:
 
         connection = duckdb.connect()
         connection.execute(
-            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
+            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false; SET enable_external_file_cache=false;"
             f"SET threads={self.threads}; SET preserve_insertion_order=false;"
             f"SET memory_limit={literal(self.memory_limit)}; SET TimeZone='UTC'"
         )
@@ -79,6 +85,33 @@ class Normalizer:
         if report is None:
             raise StagingError(f"slice {cut.slice.label} is not of a report")
         mapping = self.platform.mapping(report, self.options)
+        try:
+            return self._unified(connection, manifest, cut, report, mapping)
+        except _UnreadableRowsError as error:
+            log.warning("%s Its rows are looked at one by one.", error)
+        folder = self._folder("sifted", cut, manifest.load_id)
+        sifted = [sift.sift(self.staging, file, folder, mapping.raw) for file in cut.raw]
+        clean = tuple(file for part in sifted for file in part.files)
+        letters = [(reason, line) for part in sifted for reason, line in part.letters]
+        done = self._unified(connection, manifest, replace(cut, raw=clean), report, mapping)
+        if not letters:
+            return replace(done, raw=cut.raw)
+        self.reject(cut, letters[:_MOST_REJECTED])
+        return replace(
+            done,
+            raw=cut.raw,
+            rejected=done.rejected + len(letters),
+            warnings=(*done.warnings, f"{len(letters)} rows are no rows; they are dead letters"),
+        )
+
+    def _unified(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        manifest: Manifest,
+        cut: SliceResult,
+        report: Report,
+        mapping: RowMapping,
+    ) -> SliceResult:
         facts = self._facts(manifest, cut)
         # Parts are read one by one to bound memory, unless their fields belong together.
         groups = [cut.raw] if cut.merge else [(file,) for file in cut.raw]
@@ -89,6 +122,9 @@ class Normalizer:
             staged.append(self._copy(connection, query, cut, manifest.load_id))
         rejected = self._rejected(connection, cut, mapping, staged)
         staged, duplicates = self._distinct(connection, staged, cut, manifest.load_id)
+        if mapping.unnest and cut.raw:
+            query = unify.copies_sql(mapping, [file.path for file in cut.raw])
+            duplicates = int(self._run(connection, query, cut)[0][0])
         bad = self._scalar(connection, "sum(unreadable)", staged)
         return replace(
             cut,
@@ -130,9 +166,7 @@ class Normalizer:
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, query: str, cut: SliceResult, load_id: str
     ) -> File:
-        folder = self.staging.folder(
-            "staged", cut.slice.platform, cut.slice.account_id, cut.slice.name, load_id
-        )
+        folder = self._folder("staged", cut, load_id)
         path = self.staging.unique(folder, ".parquet")
         self.staging.fs.makedirs(folder, exist_ok=True)
         rows = self._run(
@@ -143,6 +177,10 @@ class Normalizer:
         )
         return self.staging.describe(path, int(rows[0][0]))
 
+    def _folder(self, kind: str, cut: SliceResult, load_id: str) -> str:
+        part = cut.slice
+        return self.staging.folder(kind, part.platform, part.account_id, part.name, load_id)
+
     def _run(
         self, connection: duckdb.DuckDBPyConnection, query: str, cut: SliceResult
     ) -> list[tuple[Any, ...]]:
@@ -151,7 +189,7 @@ class Normalizer:
         try:
             return connection.execute(query).fetchall()
         except duckdb.Error as error:
-            raise StagingError(
+            raise _UnreadableRowsError(
                 f"raw rows of {cut.slice.label} cannot be normalized: {str(error)[:300]}",
                 platform=cut.slice.platform,
                 account=cut.slice.account_id,
@@ -162,7 +200,7 @@ class Normalizer:
         self,
         connection: duckdb.DuckDBPyConnection,
         cut: SliceResult,
-        mapping: Any,
+        mapping: RowMapping,
         staged: Sequence[File],
     ) -> int:
         """Count rows that could not be kept and hand them to ``reject``."""

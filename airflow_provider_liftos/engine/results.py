@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from airflow_provider_liftos.engine import checkpoint as cp
 from airflow_provider_liftos.engine.checkpoint import Checkpoint
 from airflow_provider_liftos.engine.manifest import File, SliceResult
+from airflow_provider_liftos.engine.sift import lines
 from airflow_provider_liftos.engine.staging import Staging
-from airflow_provider_liftos.model.errors import StagingError
-from airflow_provider_liftos.model.report import Account
+from airflow_provider_liftos.model.report import Account, Slice
 
 
 def collect(points: Iterable[Checkpoint], accounts: Mapping[str, Account]) -> list[SliceResult]:
@@ -34,7 +35,7 @@ def _units(point: Checkpoint, tree: Tree, accounts: Mapping[str, Account]) -> li
     if point.state == cp.SPLIT and point.split_by == "days":
         parts = tree.get(point.fingerprint, [])
         return [unit for part in parts for unit in _units(part, tree, accounts)]
-    return [_unit(point, list(_leaves(point, tree)), accounts)]
+    return [_unit(point, list(_leaves(point, tree)), accounts, covered=_covered(point, tree))]
 
 
 def _leaves(point: Checkpoint, tree: Tree) -> Iterable[Checkpoint]:
@@ -45,20 +46,50 @@ def _leaves(point: Checkpoint, tree: Tree) -> Iterable[Checkpoint]:
         yield from _leaves(part, tree)
 
 
+def _covered(point: Checkpoint, tree: Tree) -> bool:
+    """Whether every row of the slice is there, if maybe without some of its fields."""
+    if point.state != cp.SPLIT:
+        return point.state == cp.FETCHED
+    parts = tree.get(point.fingerprint, [])
+    whole = [_covered(part, tree) for part in parts]
+    if point.split_by != "fields":
+        return bool(parts) and all(whole)
+    return any(whole) and all(
+        found or _all_dropped(part, tree) for part, found in zip(parts, whole, strict=True)
+    )
+
+
+def _all_dropped(point: Checkpoint, tree: Tree) -> bool:
+    return all(leaf.state == cp.DROPPED for leaf in _leaves(point, tree))
+
+
+def _lacking(cut: Slice, dropped: Sequence[str]) -> Slice:
+    """The slice without metrics that any part of it lacks: unknown is null, never zero."""
+    report = cut.report
+    if report is None:
+        return cut
+    kept = tuple(metric for metric in report.metrics if metric not in dropped)
+    return cut.narrowed(report=replace(report, metrics=kept))
+
+
 def _by_fields(leaves: Sequence[Checkpoint]) -> bool:
     asked = {leaf.slice.report.metrics for leaf in leaves if leaf.slice.report}
     return len(asked) > 1
 
 
 def _unit(
-    point: Checkpoint, leaves: Sequence[Checkpoint], accounts: Mapping[str, Account]
+    point: Checkpoint,
+    leaves: Sequence[Checkpoint],
+    accounts: Mapping[str, Account],
+    *,
+    covered: bool,
 ) -> SliceResult:
-    failed = [leaf for leaf in leaves if leaf.state != cp.FETCHED]
+    failed = [leaf for leaf in leaves if leaf.state not in {cp.FETCHED, cp.DROPPED}]
     dropped = tuple(dict.fromkeys(name for leaf in leaves for name in leaf.dropped))
     known = accounts.get(point.slice.account_id)
     return SliceResult(
-        slice=point.slice,
-        status="failed" if failed or not leaves else "complete",
+        slice=_lacking(point.slice, dropped),
+        status="complete" if covered else "failed",
         as_of=min((leaf.as_of for leaf in leaves if leaf.as_of), default=0.0),
         account=known or Account(account_id=point.slice.account_id),
         raw=tuple(file for leaf in leaves for file in leaf.files),
@@ -66,27 +97,22 @@ def _unit(
         merge=_by_fields(leaves),
         dropped=dropped,
         warnings=tuple(f"the platform no longer gives {name!r}" for name in dropped),
-        error="; ".join(str(leaf.error.get("message", leaf.state)) for leaf in failed[:3]),
+        error="" if covered else _why(failed),
     )
+
+
+def _why(failed: Sequence[Checkpoint]) -> str:
+    said = dict.fromkeys(str(leaf.error.get("message", leaf.state)) for leaf in failed)
+    return "; ".join(list(said)[:3]) or "the platform gives none of its fields"
 
 
 def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
     """The ids that a search brought: the ``*_id`` of each row that is not the account's."""
     import json
 
-    import pyarrow as pa
-
     found: list[str] = []
     for file in files:
-        try:
-            with (
-                staging.fs.open(file.path, "rb") as handle,
-                pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), "zstd") as stream,
-            ):
-                lines = stream.read().splitlines()
-        except OSError as error:
-            raise StagingError(f"ids cannot be read back ({error})") from None
-        for line in lines:
+        for line in lines(staging, file):
             row = json.loads(line)
             found += [
                 str(value)

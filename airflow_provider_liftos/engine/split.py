@@ -39,17 +39,17 @@ class DropField:
 def shrink(cut: Slice) -> Split | FindIds | DropField | None:
     """The next smaller way to ask, or None when there is nothing smaller."""
     report = cut.report
-    if report is None or cut.find_ids:
+    if report is None:
         return None
+    if cut.find_ids:  # even the ids are too much to ask
+        return _fields_instead(cut.narrowed(find_ids=False))
     if cut.window.days > report.time_increment:
         return Split(by="days", parts=_by_days(cut, report))
     if cut.ids is None and report.level is not Level.ACCOUNT and _splittable(report):
         return FindIds(search=cut.narrowed(find_ids=True))
     if cut.ids is not None and not cut.ids.everything_else and len(cut.ids.values) > 1:
         return Split(by="ids", parts=_halve_ids(cut, cut.ids.values))
-    if len(report.metrics) > 1:
-        return Split(by="fields", parts=_by_fields(cut, report))
-    return DropField(field=report.metrics[0]) if report.metrics else None
+    return _fields_instead(cut)
 
 
 def _splittable(report: Report) -> bool:
@@ -93,10 +93,10 @@ def _by_fields(cut: Slice, report: Report) -> tuple[Slice, ...]:
     return tuple(cut.narrowed(report=replace(report, metrics=half)) for half in halves)
 
 
-def without(cut: Slice, field: str) -> Slice | None:
-    """The slice without a field the platform no longer knows; None when it asked for none such."""
+def without(cut: Slice, field: str) -> Slice:
+    """The slice without a field the platform no longer knows: a metric, or one that describes."""
     report = cut.report
     if report is None or field not in report.metrics:
-        return None
+        return cut.narrowed(without=tuple(dict.fromkeys((*cut.without, field))))
     rest = tuple(metric for metric in report.metrics if metric != field)
     return cut.narrowed(report=replace(report, metrics=rest))

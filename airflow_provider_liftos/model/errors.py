@@ -75,7 +75,14 @@ class ConfigurationError(LiftosError):
 
 
 class NotAuthorized(ConfigurationError):
-    """The platform refuses the credentials, a permission, or an account."""
+    """The platform refuses the credentials, a permission, or an account.
+
+    ``one_account`` says that others may still be within reach.
+    """
+
+    def __init__(self, message: str, *, one_account: bool = False, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.one_account = one_account
 
 
 class PlatformError(LiftosError):

@@ -190,7 +190,10 @@ class Availability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Everything the engines need to know of a platform; no engine knows one by name."""
+    """Everything the engines need to know of a platform; no engine knows one by name.
+
+    ``notices`` reads from an answer's headers what a person should be told.
+    """
 
     name: str
     title: str
@@ -219,6 +222,7 @@ class Platform:
     availability: Availability
     account_url: Callable[[str], str]
     slice_days: int = 30
+    notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; ConfigurationError lists the others."""

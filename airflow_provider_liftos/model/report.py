@@ -54,7 +54,7 @@ class Report:
         for name in ("metrics", "breakdowns", "action_breakdowns", "attribution_windows"):
             if name in parts:
                 given = parts[name]
-                parts[name] = (given,) if isinstance(given, str) else tuple(given)
+                parts[name] = (given,) if isinstance(given, str) else tuple(given or ())
         if "level" in parts:
             try:
                 parts["level"] = Level(parts["level"])
@@ -63,6 +63,12 @@ class Report:
                 raise ConfigurationError(
                     f"unknown level {parts['level']!r}; levels are {levels}"
                 ) from None
+        try:
+            parts["time_increment"] = int(parts.get("time_increment") or 1)
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                f"time_increment is {parts['time_increment']!r}; it is a number of days"
+            ) from None
         return cls(**parts)
 
 
@@ -123,7 +129,10 @@ class Ids:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """The unit of work: one account, one report (or stream), some days, maybe only some ids."""
+    """The unit of work: one account, one report (or stream), some days, maybe only some ids.
+
+    ``without`` names fields that are not asked for because the platform no longer has them.
+    """
 
     platform: str
     account_id: str
@@ -132,6 +141,7 @@ class Slice:
     stream: str | None = None
     ids: Ids | None = None
     find_ids: bool = False
+    without: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -166,6 +176,7 @@ class Slice:
         if parts.get("ids"):
             ids = parts["ids"]
             parts["ids"] = Ids(values=tuple(ids["values"]), everything_else=ids["everything_else"])
+        parts["without"] = tuple(parts.get("without") or ())
         return cls(**parts)
 
     def fingerprint(self) -> str:

@@ -67,7 +67,10 @@ class VendorError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Turns a vendor's error into a verdict. Empty parts match everything; first match wins."""
+    """Turns a vendor's error into a verdict. Empty parts match everything; first match wins.
+
+    ``one_account`` says that a refusal concerns the account asked about, not the connection.
+    """
 
     verdict: Verdict
     why: str
@@ -76,6 +79,7 @@ class Rule:
     status: frozenset[int] = frozenset()
     text: str = ""
     transient: bool | None = None
+    one_account: bool = False
 
     def matches(self, status: int, error: VendorError) -> bool:
         """Whether this rule speaks about that answer."""
@@ -95,13 +99,16 @@ class Judgement:
     verdict: Verdict
     why: str = ""
     error: VendorError = field(default_factory=VendorError)
+    one_account: bool = False
 
 
 def judge(rules: tuple[Rule, ...], status: int, error: VendorError) -> Judgement:
     """The first rule that matches; without one, 5xx and transient errors are retried."""
     for rule in rules:
         if rule.matches(status, error):
-            return Judgement(verdict=rule.verdict, why=rule.why, error=error)
+            return Judgement(
+                verdict=rule.verdict, why=rule.why, error=error, one_account=rule.one_account
+            )
     if status >= 500 or error.transient:
         return Judgement(verdict=Verdict.RETRY, why="the platform is unwell", error=error)
     return Judgement(verdict=Verdict.REJECTED, why="the platform refused the request", error=error)

@@ -56,11 +56,13 @@ def report_sql(
     good = " AND ".join(
         (
             f"try_cast({identifier(mapping.required[0])} AS DATE) IS NOT NULL",
-            *(f"{identifier(name)} IS NOT NULL" for name in mapping.required[1:]),
+            *(f"{identifier(name)} <> ''" for name in mapping.required[1:]),
         )
     )
     rows = f"SELECT * FROM {source} WHERE {good}"
     if mapping.unnest:
+        # Their items are added up, so a row that came twice must go before.
+        rows = f"SELECT DISTINCT * FROM ({rows})"
         rows = " UNION ALL ".join(
             f"SELECT *, {literal(name)} AS list_name, unnest({identifier(name)}) AS item"
             f" FROM ({rows})"
@@ -77,12 +79,19 @@ def report_sql(
     )
 
 
+def copies_sql(mapping: RowMapping, files: Sequence[str]) -> str:
+    """How many raw rows are copies of another."""
+    source = _source(mapping.raw, files)
+    distinct = f"SELECT count(*) FROM (SELECT DISTINCT * FROM {source})"
+    return f"SELECT count(*) - ({distinct}) FROM {source}"
+
+
 def rejected_sql(mapping: RowMapping, files: Sequence[str]) -> str:
     """Raw lines that cannot become rows, with the first reason."""
     day, *ids = mapping.required
     reason = f"CASE WHEN try_cast(json->>{literal(day)} AS DATE) IS NULL THEN {literal(day)}"
     for name in ids:
-        reason += f" WHEN json->>{literal(name)} IS NULL THEN {literal(name)}"
+        reason += f" WHEN coalesce(json->>{literal(name)}, '') = '' THEN {literal(name)}"
     lines = f"read_ndjson_objects({_paths(files)})"
     return (
         f"SELECT reason, json::VARCHAR AS line FROM (SELECT json, {reason} END AS reason"
@@ -128,7 +137,7 @@ def _source(raw: Mapping[str, str], files: Sequence[str]) -> str:
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in raw.items())
     return (
         f"read_json({_paths(files)}, format='newline_delimited', columns={{{columns}}},"
-        " maximum_object_size=8388608)"
+        " maximum_object_size=4194304)"
     )
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_liftos.model.errors import Unavailable
+from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 
 if TYPE_CHECKING:
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
 MAX_BODY = 512 * 1024 * 1024
 """Bytes of one answer after decompression; more is refused, whoever sends it."""
 
+LONGEST_ANSWER = 600.0
+"""Seconds an answer may take in all; the client's own time-outs only bound each piece of it."""
+
 _USER_AGENT = "airflow-provider-liftos"
 
 
-def _options() -> dict[str, object]:
+def _options(timeout: float) -> dict[str, object]:
     import httpx2
 
     # Both libraries log whole URLs at INFO; some vendors take secrets as query parameters.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return {
-        "timeout": httpx2.Timeout(60.0, connect=10.0, pool=10.0),
+        "timeout": httpx2.Timeout(timeout, connect=min(timeout, 10.0), pool=min(timeout, 10.0)),
         "limits": httpx2.Limits(max_connections=32, max_keepalive_connections=16),
         "follow_redirects": False,
         "headers": {"User-Agent": _USER_AGENT},
@@ -49,8 +53,28 @@ def _lower(headers: httpx2.Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _too_large() -> Unavailable:
-    return Unavailable(f"the answer is larger than {MAX_BODY >> 20} MiB; reading it was given up")
+class _Reading:
+    """An answer as it comes in, within its bounds of size and time."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._until = time.monotonic() + LONGEST_ANSWER
+
+    def take(self, chunk: bytes) -> None:
+        """Keep a piece; TooMuchData or Unavailable beyond the bounds."""
+        self._size += len(chunk)
+        if self._size > MAX_BODY:
+            raise TooMuchData(
+                f"the answer is larger than {MAX_BODY >> 20} MiB; reading it was given up"
+            )
+        if time.monotonic() > self._until:
+            raise Unavailable(f"the answer was not complete after {LONGEST_ANSWER:.0f} s")
+        self._chunks.append(chunk)
+
+    def response(self, status: int, headers: httpx2.Headers) -> Response:
+        """The whole answer."""
+        return Response(status=status, headers=_lower(headers), body=b"".join(self._chunks))
 
 
 def _broken(error: Exception) -> Unavailable:
@@ -58,10 +82,18 @@ def _broken(error: Exception) -> Unavailable:
     return Unavailable(f"no whole answer came ({type(error).__name__}); it will be tried again")
 
 
-class HttpSender:
-    """Blocking HTTP over one pool."""
+def _unsendable() -> ConfigurationError:
+    return ConfigurationError(
+        "the credentials hold characters that an HTTP header cannot carry",
+        hint="Enter the token again in the connection, without quotes, spaces or line breaks.",
+    )
 
-    def __init__(self) -> None:
+
+class HttpSender:
+    """Blocking HTTP over one pool. ``timeout`` is the longest silence, in seconds."""
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self._timeout = timeout
         self._client: httpx2.Client | None = None
         self._pid = 0
 
@@ -69,7 +101,7 @@ class HttpSender:
         import httpx2
 
         if self._client is None or self._pid != os.getpid():
-            self._client = httpx2.Client(**_options())  # type: ignore[arg-type]
+            self._client = httpx2.Client(**_options(self._timeout))  # type: ignore[arg-type]
             self._pid = os.getpid()
         return self._client
 
@@ -79,17 +111,12 @@ class HttpSender:
 
         try:
             with self._open().stream(**_arguments(base_url, request)) as answer:  # type: ignore[arg-type]
-                chunks, size = [], 0
+                reading = _Reading()
                 for chunk in answer.iter_bytes():
-                    size += len(chunk)
-                    if size > MAX_BODY:
-                        raise _too_large()
-                    chunks.append(chunk)
-                return Response(
-                    status=answer.status_code,
-                    headers=_lower(answer.headers),
-                    body=b"".join(chunks),
-                )
+                    reading.take(chunk)
+                return reading.response(answer.status_code, answer.headers)
+        except UnicodeError:
+            raise _unsendable() from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise _broken(error) from None
 
@@ -103,13 +130,14 @@ class HttpSender:
 class AsyncHttpSender:
     """HTTP on an event loop over one pool; use as an async context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = 60.0) -> None:
+        self._timeout = timeout
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         import httpx2
 
-        self._client = httpx2.AsyncClient(**_options())  # type: ignore[arg-type]
+        self._client = httpx2.AsyncClient(**_options(self._timeout))  # type: ignore[arg-type]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,16 +153,11 @@ class AsyncHttpSender:
         try:
             arguments = _arguments(base_url, request)
             async with self._client.stream(**arguments) as answer:  # type: ignore[arg-type]
-                chunks, size = [], 0
+                reading = _Reading()
                 async for chunk in answer.aiter_bytes():
-                    size += len(chunk)
-                    if size > MAX_BODY:
-                        raise _too_large()
-                    chunks.append(chunk)
-                return Response(
-                    status=answer.status_code,
-                    headers=_lower(answer.headers),
-                    body=b"".join(chunks),
-                )
+                    reading.take(chunk)
+                return reading.response(answer.status_code, answer.headers)
+        except UnicodeError:
+            raise _unsendable() from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise _broken(error) from None

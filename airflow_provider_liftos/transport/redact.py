@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from airflow_provider_liftos.model.secret import Secret
 
@@ -17,9 +18,11 @@ _LONGEST_LINE = 500
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """The text without the given secrets and without values of parameters named like secrets."""
-    for secret in secrets:
-        value = secret.reveal()
-        if len(value) >= _SHORTEST:
-            text = text.replace(value, "***")
+    values = {secret.reveal() for secret in secrets}
+    # URLs hold them quoted; longer ones first, for one may begin like another.
+    forms = {form for value in values for form in (value, quote(value, safe=""))}
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= _SHORTEST:
+            text = text.replace(form, "***")
     text = _NAMED.sub(r"\1***", text)
     return text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"

@@ -7,12 +7,15 @@ says of limits, judge it, and then return, wait and repeat, or raise an error of
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from airflow_provider_liftos.model.errors import (
+    CircuitOpen,
+    ConfigurationError,
     FieldGone,
     LiftosError,
     Missing,
@@ -24,7 +27,7 @@ from airflow_provider_liftos.model.errors import (
     TooMuchData,
     Unavailable,
 )
-from airflow_provider_liftos.model.platform import Credentials, Platform
+from airflow_provider_liftos.model.platform import Credentials, Limit, Platform
 from airflow_provider_liftos.model.wire import Judgement, Request, Response, Verdict, judge
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
@@ -91,6 +94,7 @@ class Session:
         ``read`` raises ValueError for a body that is not what it should be: that is retried.
         """
         attempt = 0
+        failure: Unavailable | None = None
         while True:
             attempt += 1
             try:
@@ -98,6 +102,12 @@ class Session:
                 return self._read(response, read)
             except (Throttled, Unavailable) as error:
                 wait = self._pause(error, attempt, request)
+                failure = error if isinstance(error, Unavailable) else None
+            except CircuitOpen:
+                # Opened by this very request: what went wrong says more, and it ends some day.
+                if failure is None:
+                    raise
+                raise failure from None
             self.usage.retries += 1
             yield Sleep(wait)
 
@@ -141,13 +151,27 @@ class Session:
         """The limits this request counts against."""
         places = []
         for limit in self.platform.limits:
-            calls = float(self.credentials.options.get(limit.option) or limit.calls)
             if limit.scope == "account" and not request.account:
                 continue
+            calls = self._calls(limit)
             key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
             burst = max(1.0, calls // _BURST_SHARE)
             places.append(Place.capped(key, calls, limit.per, burst, float(request.cost)))
         return places
+
+    def _calls(self, limit: Limit) -> float:
+        asked = self.credentials.options.get(limit.option)
+        try:
+            calls = float(asked or limit.calls)
+        except (TypeError, ValueError):
+            calls = math.nan
+        if not 0 < calls < math.inf:
+            raise ConfigurationError(
+                f"{limit.option} of connection {self.credentials.conn_id!r} is {asked!r}",
+                platform=self.platform.name,
+                hint="It is a number of calls above 0; leave it empty for the default.",
+            )
+        return calls
 
     def _limit_key(self, scope: str, account: str | None) -> str:
         owner = account if scope == "account" else self.credentials.conn_id
@@ -155,12 +179,18 @@ class Session:
 
     def _heed(self, response: Response, request: Request) -> Flow[None]:
         """Pause the limits that the answer, good or bad, says are nearly used up."""
+        for notice in self.platform.notices(response.headers):
+            self.usage.warn(notice)
         for signal in self.platform.signals(response.headers, request.account):
             if signal.wait > 0:
-                until = self._now() + signal.wait
-                for place in self.places(request):
-                    if f"/{signal.key}/" in place.key:
-                        yield Do(lambda p=place, u=until: self._limiter.pause(p.key, u))  # type: ignore[misc]
+                yield from self._hold(request, signal.key, self._now() + signal.wait)
+
+    def _hold(self, request: Request, scope: str, until: float) -> Flow[None]:
+        """Pause the limits of that scope, ``app`` or ``account``."""
+        prefix = self._limit_key(scope, request.account) + "/"
+        for place in self.places(request):
+            if place.key.startswith(prefix):
+                yield Do(lambda p=place: self._limiter.pause(p.key, until))  # type: ignore[misc]
 
     def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
         """Judge the answer; a bad one raises."""
@@ -173,8 +203,9 @@ class Session:
             yield Do(lambda: self._breaker.fail(key))
         if judgement.verdict is Verdict.THROTTLED:
             until = self._now() + (error.wait or self._headers_wait(response, request))
-            for place in self.places(request):
-                yield Do(lambda p=place: self._limiter.pause(p.key, until))  # type: ignore[misc]
+            # One locked account is no reason to keep the others waiting.
+            alone = judgement.one_account and request.account
+            yield from self._hold(request, "account" if alone else "app", until)
             raise self.refusal(judgement, request.account, response.status, retry_at=until)
         raise self.refusal(judgement, request.account, response.status)
 
@@ -221,6 +252,8 @@ def refuse(
     }
     said = redact(error.message, credentials.secrets.values())
     text = f"{judgement.why}: {said}" if said else judgement.why
+    if judgement.verdict is Verdict.REAUTHORIZE:
+        facts["one_account"] = judgement.one_account
     return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
 
 

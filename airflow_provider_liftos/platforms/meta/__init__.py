@@ -55,7 +55,11 @@ PLATFORM = Platform(
             description="Action types counted as conversions, e.g. omni_purchase,lead."
             " Empty: purchases. Alternatives of one event are joined by |."),
     ),
+    notices=wire.notices,
     limits=(
+        # Meta's own allowance of insights per ad account; its headers need something to pause.
+        Limit(name="allowance", scope="account", calls=190_000, per=3600,
+              option="account_requests_per_hour"),
         Limit(name="hour", scope="app", calls=200, per=3600, option="requests_per_hour"),
         Limit(name="minute", scope="app", calls=4, per=60, option="requests_per_minute"),
     ),

@@ -54,7 +54,8 @@ def _listing(edge: str, fields: Sequence[Field], **query: str) -> Callable[..., 
     names = tuple(dict.fromkeys(field.source for field in fields))
 
     def request(cut: Slice, limit: int, after: str | None) -> Request:
-        return wire.edge(f"act_{cut.account_id}/{edge}", names, limit, after, **query)
+        asked = [name for name in names if name not in cut.without]
+        return wire.edge(f"act_{cut.account_id}/{edge}", asked, limit, after, **query)
 
     return request
 
@@ -90,7 +91,8 @@ _ACCOUNT_FIELDS = (
 
 
 def _account_request(cut: Slice, _limit: int, _after: str | None) -> Request:
-    fields = ",".join(field.source for field in _ACCOUNT_FIELDS)
+    names = dict.fromkeys(field.source for field in _ACCOUNT_FIELDS)
+    fields = ",".join(name for name in names if name not in cut.without)
     path = f"act_{cut.account_id}"
     return Request(method="GET", path=path, query={"fields": fields}, account=cut.account_id)
 
@@ -183,13 +185,14 @@ def accounts(after: str | None, limit: int) -> Request:
 def read_accounts(body: bytes) -> tuple[Sequence[Account], str | None]:
     """Accounts of one page and the next cursor."""
     page = wire.page(body)
-    return [read_account(json.loads(bytes(row))) for row in page.rows], page.cursor
+    found = [read_account(row) for row in map(json.loads, map(bytes, page.rows)) if row]
+    return [account for account in found if account.account_id], page.cursor
 
 
 def read_account(row: Mapping[str, Any]) -> Account:
     """One account; its id without the ``act_`` of paths."""
     return Account(
-        account_id=str(row.get("account_id") or str(row["id"]).removeprefix("act_")),
+        account_id=str(row.get("account_id") or str(row.get("id") or "").removeprefix("act_")),
         name=str(row.get("name") or ""),
         currency=str(row.get("currency") or ""),
         timezone=str(row.get("timezone_name") or ""),

@@ -71,7 +71,11 @@ PRESETS = {name: _preset(name) for name in _PRESETS}
 
 def check(report: Report) -> Report:
     """The report with default metrics; ConfigurationError names what Meta would refuse."""
-    report = report if report.metrics else replace(report, metrics=(*DELIVERY, *CONVERSIONS))
+    report = replace(
+        report,
+        metrics=tuple(dict.fromkeys(report.metrics)) or (*DELIVERY, *CONVERSIONS),
+        attribution_windows=tuple(dict.fromkeys(report.attribution_windows)) or (DEFAULT_WINDOW,),
+    )
     _known("metric", report.metrics, catalog.METRICS)
     _known("breakdown", report.breakdowns, catalog.BREAKDOWNS)
     _known("action breakdown", report.action_breakdowns, catalog.ACTION_BREAKDOWNS)
@@ -140,7 +144,8 @@ def fields(cut: Slice) -> list[str]:
     if cut.find_ids:
         return [f"{ids[-1]}_id"]
     named = [f"{name}_{part}" for name in ids for part in ("id", "name")]
-    return ["account_id", "account_name", "account_currency", *named, *report.metrics]
+    asked = ["account_id", "account_name", "account_currency", *named, *report.metrics]
+    return [name for name in asked if name not in cut.without]
 
 
 def _report(cut: Slice) -> Report:
@@ -223,11 +228,13 @@ _COMPLETE = 100
 
 
 def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
-    if not answer or not isinstance(answer.get("body"), str):
+    if not isinstance(answer, dict) or not isinstance(answer.get("body"), str):
         return ReportStatus(report_id=run, state=ReportState.RUNNING)
     try:
         body = json.loads(answer["body"])
     except ValueError:
+        body = None
+    if not isinstance(body, dict):
         return ReportStatus(report_id=run, state=ReportState.RUNNING)
     if int(answer.get("code", 200)) >= 400 or "error" in body:
         said = wire.vendor_error(body, int(answer.get("code", 200)))

@@ -50,7 +50,7 @@ def mapping(report: Report, facts: Mapping[str, Any]) -> RowMapping:
             windows={w: _one_action(w) for w in report.attribution_windows},
             unnest=tuple(name for name in _LISTS if name in report.metrics),
             required=_required(report),
-            measures=report.metrics,
+            measures=_measures(report),
         )
     select |= _metrics(report) | _breakdowns(report, report.breakdowns)
     groups = facts.get("conversion_actions") or CONVERSION_ACTIONS
@@ -60,8 +60,14 @@ def mapping(report: Report, facts: Mapping[str, Any]) -> RowMapping:
         select=select,
         windows=windows,
         required=_required(report),
-        measures=report.metrics,
+        measures=_measures(report),
     )
+
+
+def _measures(report: Report) -> tuple[str, ...]:
+    """All but what identifies a row: names and currency may change between two reports."""
+    names = [f"{meta}_name" for meta, _ in _IDS[report.level]]
+    return (*report.metrics, *names, "account_name", "account_currency")
 
 
 def _required(report: Report) -> tuple[str, ...]:
@@ -156,12 +162,15 @@ def _conversions(report: Report, window: str, groups: Sequence[Sequence[str]]) -
     select = {}
     for column, target in zip(_LISTS, ("conversions", "conversions_value"), strict=True):
         if column in report.metrics:
-            parts = [
-                f"coalesce(try_cast({_action(column, group, _value(window))} AS DECIMAL(18,6)), 0)"
-                for group in groups
-            ]
-            select[target] = " + ".join(parts)
+            parts = [f"coalesce({_action(column, g, _value(window))}, '0')" for g in groups]
+            select[target] = parts[0] if len(parts) == 1 else _sum(parts)
     return select
+
+
+def _sum(parts: Sequence[str]) -> str:
+    """Their sum as text; a part that is no number makes the whole unreadable, never smaller."""
+    total = " + ".join(f"try_cast({part} AS DECIMAL(18,6))" for part in parts)
+    return f"coalesce(({total})::VARCHAR, 'unreadable')"
 
 
 def _one_action(window: str) -> dict[str, str]:

@@ -29,9 +29,21 @@ from airflow_provider_liftos.model.wire import (
 
 
 def _rule(
-    verdict: Verdict, why: str, *codes: int, sub: tuple[int, ...] = (), text: str = ""
+    verdict: Verdict,
+    why: str,
+    *codes: int,
+    sub: tuple[int, ...] = (),
+    text: str = "",
+    one_account: bool = False,
 ) -> Rule:
-    return Rule(verdict=verdict, why=why, code=frozenset(codes), subcode=frozenset(sub), text=text)
+    return Rule(
+        verdict=verdict,
+        why=why,
+        code=frozenset(codes),
+        subcode=frozenset(sub),
+        text=text,
+        one_account=one_account,
+    )
 
 
 ERRORS = (
@@ -42,12 +54,17 @@ ERRORS = (
     _rule(Verdict.REJECTED, "breakdowns or metrics that do not go together", 2,
           sub=(1504041, 1504042)),
     _rule(Verdict.REJECTED, "the request can never succeed", 100, sub=(3191001,)),
-    _rule(Verdict.THROTTLED, "a call limit of the app or the ad account is reached",
-          4, 17, 32, 341, 613, *range(80000, 80007), 80008, 80009, 80014),
+    _rule(Verdict.THROTTLED, "Meta finds the app's calls abnormal", 613, sub=(1996,)),
+    _rule(Verdict.THROTTLED, "the ad account is locked for a while", 17, sub=(2446079,),
+          one_account=True),
+    _rule(Verdict.THROTTLED, "a call limit of the ad account is reached",
+          613, *range(80000, 80007), 80008, 80009, 80014, one_account=True),
+    _rule(Verdict.THROTTLED, "a call limit of the app is reached", 4, 17, 32, 341),
     _rule(Verdict.SHRINK, "too much data for one call", 1, 100, text="reduce the amount of data"),
     _rule(Verdict.SHRINK, "too much data for one call", 1, sub=(99,)),
     _rule(Verdict.REAUTHORIZE, "the access token is not valid", 102, 190),
-    _rule(Verdict.REAUTHORIZE, "the token lacks a permission", 3, 10, *range(200, 300)),
+    _rule(Verdict.REAUTHORIZE, "the token lacks a permission", 3, 10, *range(200, 300),
+          one_account=True),
     _rule(Verdict.FATAL, "this API version is switched off", 2635),
     _rule(Verdict.FATAL, "Meta blocks the app for its behaviour", 368),
     _rule(Verdict.SKIP, "it does not exist, or the token has no access to it", 100, sub=(33,)),
@@ -80,8 +97,7 @@ def authorize(request: Request, credentials: Credentials) -> Request:
 
 def error(response: Response) -> VendorError | None:
     """The error of an answer, if it is one: Graph may hide it behind HTTP 200."""
-    # Rows are not decoded to find out: a page begins with its data, an error with its name.
-    if response.status < 400 and not response.body.lstrip()[:10].startswith(b'{"error'):
+    if response.status < 400 and not _says_error(response.body):
         return None
     try:
         body = json.loads(response.body)
@@ -90,6 +106,25 @@ def error(response: Response) -> VendorError | None:
             message=f"HTTP {response.status} without a readable body", transient=True
         )
     return vendor_error(body, response.status)
+
+
+_OPENING = re.compile(rb'\s*\{\s*"(\w+)"\s*:')
+_LARGEST_ERROR = 16_384
+
+
+def _says_error(body: bytes) -> bool:
+    """Whether an answer with a good status is an error. A page's rows are not decoded for it."""
+    opening = _OPENING.match(body[:256])
+    if opening is None or opening[1] == b"data":
+        return False
+    if opening[1] == b"error":
+        return True
+    if len(body) > _LARGEST_ERROR or b'"error"' not in body:
+        return False
+    try:
+        return isinstance(json.loads(body).get("error"), dict)
+    except ValueError:
+        return False
 
 
 def vendor_error(body: object, status: int) -> VendorError:
@@ -118,6 +153,12 @@ def _int(value: object) -> int | None:
         return None
 
 
+def notices(headers: Mapping[str, str]) -> Sequence[str]:
+    """Meta's warning that the version asked for is dead and another one answered."""
+    said = headers.get("x-ad-api-version-warning")
+    return [f"Meta warns: {said}"] if said else []
+
+
 _PAUSE_AT = 95.0
 _SLOW_AT = 85.0
 
@@ -135,11 +176,13 @@ def signals(headers: Mapping[str, str], account: str | None) -> Sequence[Signal]
     found.append(_signal("app", [insights.get("app_id_util_pct")]))
     found.append(_signal("account", [insights.get("acc_id_util_pct")]))
     for uses in _header(headers, "x-business-use-case-usage").values():
-        for use in uses if isinstance(uses, list) else ():
+        for use in filter(_is_object, uses if isinstance(uses, list) else ()):
             shares = [use.get(k) for k in ("call_count", "total_time", "total_cputime")]
             minutes = _number(use.get("estimated_time_to_regain_access"))
             scope = "account" if account else "app"
-            found.append(_signal(scope, shares, minutes * 60))
+            signal = _signal(scope, shares, minutes * 60)
+            # Unlike a reset time, this wait is only ever named to those who are shut out.
+            found.append(replace(signal, wait=max(signal.wait, minutes * 60)))
     return [signal for signal in found if signal.wait > 0]
 
 
@@ -151,11 +194,20 @@ def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_DAY = 86_400.0
+
+
 def _number(value: object) -> float:
+    """The number, 0 for what is none; never more than a day's seconds, nor than sense."""
     try:
-        return float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return 0.0
+    return min(max(number, 0.0), _DAY) if number == number else 0.0  # noqa: PLR0124  NaN
 
 
 def _signal(key: str, shares: Sequence[object], hint: object = None) -> Signal:
@@ -197,8 +249,12 @@ def page(body: bytes) -> Page:
     except msgspec.MsgspecError as failure:
         raise ValueError(f"not a page: {failure}") from None
     paging = envelope.paging
-    more = paging is not None and paging.next is not None and paging.cursors is not None
-    return Page(rows=envelope.data, cursor=paging.cursors.after if more else None)  # type: ignore[union-attr]
+    if paging is None or paging.next is None:
+        return Page(rows=envelope.data, cursor=None)
+    after = paging.cursors.after if paging.cursors else None
+    if not after:
+        raise ValueError("a page that is not the last names no cursor for the next")
+    return Page(rows=envelope.data, cursor=after)
 
 
 def edge(path: str, fields: Sequence[str], limit: int, after: str | None, **query: str) -> Request:
