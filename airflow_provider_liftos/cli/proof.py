@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,7 @@ class Proof:
 
 
 Days = dict[str, tuple[Decimal, ...]]
+Key = tuple[str, str, str]
 
 
 def compare(warehouse: Path, sandbox_url: str) -> Proof:
@@ -76,9 +79,9 @@ def compare(warehouse: Path, sandbox_url: str) -> Proof:
         httpx2.Client(timeout=60.0, trust_env=False) as client,
     ):
         _totals(connection, proof)
-        for key, since, until in _slices(connection):
+        for key, days in _slices(connection).items():
             published = _published(connection, key)
-            true = _truth(client, sandbox_url, key, since, until)
+            true = _truth_then(client, sandbox_url, key, days)
             for day in sorted({*published, *true}):
                 if published.get(day) != true.get(day):
                     account, report, level = key
@@ -88,8 +91,8 @@ def compare(warehouse: Path, sandbox_url: str) -> Proof:
                             published=published.get(day), true=true.get(day),
                         )
                     )  # fmt: skip
-            proof.compared += (until - since).days + 1
-            proof.days = max(proof.days, (until - since).days + 1)
+            proof.compared += len(days)
+            proof.days = max(proof.days, len(days))
     return proof
 
 
@@ -113,18 +116,31 @@ def _totals(connection: Any, proof: Proof) -> None:
     proof.spend = dict(spend.fetchall())
 
 
-def _slices(connection: Any) -> list[tuple[tuple[str, str, str], Any, Any]]:
+def _slices(connection: Any) -> dict[Key, dict[str, str]]:
+    """Declared days of each report, level and account, and when the platform was asked for each."""
     rows = connection.execute(
-        "SELECT account_id, report, level, min(date), max(date) FROM liftos.loads"
-        f" WHERE report IN ({', '.join('?' * len(BREAKDOWNS))}) GROUP BY ALL ORDER BY ALL",
+        "SELECT account_id, report, level, date::VARCHAR, epoch(as_of) FROM liftos.loads"
+        f" WHERE report IN ({', '.join('?' * len(BREAKDOWNS))}) ORDER BY ALL",
         list(BREAKDOWNS),
     ).fetchall()
-    return [
-        ((account, report, level), since, until) for account, report, level, since, until in rows
-    ]
+    found: dict[Key, dict[str, str]] = {}
+    for account, report, level, day, as_of in rows:
+        moment = datetime.fromtimestamp(as_of, UTC).isoformat()
+        found.setdefault((account, report, level), {})[day] = moment
+    return found
 
 
-def _published(connection: Any, key: tuple[str, str, str]) -> Days:
+def _truth_then(client: Any, url: str, key: Key, days: Mapping[str, str]) -> Days:
+    """The truth of each day as it was when the platform was asked: past days still move."""
+    true: Days = {}
+    for as_of in sorted(set(days.values())):
+        mine = [day for day, moment in days.items() if moment == as_of]
+        found = _truth(client, url, key, min(mine), max(mine), as_of)
+        true |= {day: values for day, values in found.items() if day in mine}
+    return true
+
+
+def _published(connection: Any, key: Key) -> Days:
     sums = ", ".join(f"sum({metric})" for metric in METRICS)
     rows = connection.execute(
         f"SELECT date, count(*), {sums} FROM liftos.performance"
@@ -134,10 +150,10 @@ def _published(connection: Any, key: tuple[str, str, str]) -> Days:
     return {str(row[0]): tuple(Decimal(str(value or 0)) for value in row[1:]) for row in rows}
 
 
-def _truth(client: Any, url: str, key: tuple[str, str, str], since: Any, until: Any) -> Days:
+def _truth(client: Any, url: str, key: Key, since: str, until: str, as_of: str) -> Days:
     account, report, level = key
-    asked = {"platform": "meta", "account": account, "level": level, "from": str(since),
-             "to": str(until)}  # fmt: skip
+    asked = {"platform": "meta", "account": account, "level": level, "from": since, "to": until,
+             "as_of": as_of}  # fmt: skip
     if BREAKDOWNS[report]:
         asked["breakdown"] = BREAKDOWNS[report]
     answer = client.get(f"{url}/_sandbox/truth", params=asked)

@@ -46,7 +46,7 @@ OPTIONS = (
            description="How long a report may run before it is submitted again. "
            "0: the platform's own default."),
     Option(name="memory_limit", kind="string", default="256MB",
-           description="Memory DuckDB may use for normalizing and loading."),
+           description="Memory DuckDB may use for normalizing; loading takes half of it."),
 )  # fmt: skip
 
 

@@ -31,4 +31,4 @@ def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Wareh
                 " of type duckdb so far"
             )
         path = connection.host or path
-    return DuckDbWarehouse(path, Leases(store, org_id), memory_limit=config.text("memory_limit"))
+    return DuckDbWarehouse(path, Leases(store, org_id))

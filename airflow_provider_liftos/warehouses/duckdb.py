@@ -66,7 +66,7 @@ class DuckDbWarehouse:
         *,
         schema: str = "liftos",
         audit_schema: str = "liftos_audit",
-        memory_limit: str = "300MB",
+        memory_limit: str = "128MB",
         threads: int = 2,
         wait: float = 120.0,
         views: ViewSettings | None = None,
