@@ -80,7 +80,7 @@ class LiftosAuditOperator(LiftosOperator):
                 outcome.score.level, len(outcome.failed), len(outcome.blocked),
                 len(outcome.decisions),
             )  # fmt: skip
-            lines = [finding.line for finding in outcome.failed]
+            lines = [finding.told for finding in outcome.failed]
             for line in lines[:_SHOWN]:
                 self.log.warning(line)
             entry.work = Work(rows=manifest.rows)

@@ -75,7 +75,7 @@ def _cells(entry: Entry) -> str:
     task = run.task_id + (f"[{run.map_index}]" if run.map_index >= 0 else "")
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.started_at)) + " UTC"
     seconds = f"{entry.finished_at - entry.started_at:.1f}" if entry.finished_at else ""
-    words = "; ".join((*entry.warnings, *([entry.error] if entry.error else [])))
+    words = "\n".join((*([entry.error] if entry.error else []), *entry.warnings))
     values = (
         task, run.try_number, entry.status, started, seconds, f"{work.rows:,}", work.requests,
         work.retries, f"{work.throttled_seconds:.0f} s", work.reports_submitted,
@@ -88,6 +88,6 @@ _STYLE = (
     "body{font:14px system-ui,sans-serif;margin:1.5rem;color:#1a202c;background:#fff}"
     "h1{font-size:1.1rem}div{overflow-x:auto}table{border-collapse:collapse}"
     "th,td{padding:.35rem .6rem;border-bottom:1px solid #e2e8f0;text-align:left;"
-    "vertical-align:top;white-space:nowrap}td:last-child{white-space:normal;min-width:20rem}"
+    "vertical-align:top;white-space:nowrap}td:last-child{white-space:pre-line;min-width:24rem}"
     "@media(prefers-color-scheme:dark){body{background:#111;color:#eee}th,td{border-color:#333}}"
 )

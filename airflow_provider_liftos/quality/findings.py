@@ -53,6 +53,12 @@ class Finding:
         what = {Status.NOT_EVALUATED: "could not be evaluated"}.get(self.status, self.status.value)
         return f"{self.rule} ({self.severity}) {what}: {self.observed}".rstrip(": ")
 
+    @property
+    def told(self) -> str:
+        """The same with its place, for where nothing else says it."""
+        report = f" {self.report}:{self.level}" if self.report else ""
+        return f"{self.account_id}{report}: {self.line}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:

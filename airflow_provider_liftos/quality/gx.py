@@ -125,7 +125,9 @@ def _library() -> Any:
     # Before the import, which logs; what goes wrong later is told by the judgements.
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     import great_expectations
+    import great_expectations.data_context.types.base as noisy  # sets a level of its own
 
+    noisy.logger.setLevel(logging.CRITICAL)
     return great_expectations
 
 
