@@ -23,6 +23,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--start", type=_moment, help="let the sandbox clock begin at this moment")
     serve.add_argument("--require-proof", action="store_true", help="refuse unsigned calls")
     serve.add_argument(
+        "--any-address",
+        action="store_true",
+        help="listen where --http says, even if others reach it: for containers",
+    )
+    serve.add_argument(
         "--secrets-file", type=Path, help="write the credentials of the sandbox here, one per line"
     )
     return parser
@@ -33,8 +38,11 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _loopback(address: str) -> tuple[str, int]:
-    """Split ``host:port``; the sandbox knows no access control, so it stays on loopback."""
+def _split(address: str, *, anywhere: bool) -> tuple[str, int]:
+    """Split ``host:port``; the sandbox knows no access control, so it stays on loopback.
+
+    ``anywhere`` lifts that for a container, whose port is published on loopback.
+    """
     host, _, port = address.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     name = "127.0.0.1" if host == "localhost" else host
@@ -44,7 +52,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise SystemExit(
             f"liftos-sandbox: {address!r} is not an address like 127.0.0.1:8650"
         ) from None
-    if not local:
+    if not local and not anywhere:
         raise SystemExit(f"liftos-sandbox: {host} is not a loopback address; use 127.0.0.1")
     return name, number
 
@@ -52,8 +60,8 @@ def _loopback(address: str) -> tuple[str, int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    host, port = _loopback(options.http)
-    _loopback(options.grpc)
+    host, port = _split(options.http, anywhere=options.any_address)
+    _split(options.grpc, anywhere=options.any_address)
 
     import uvicorn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,20 @@ def test_every_scaffolded_dag_can_be_imported(installed: Environment, scaffolded
     found = installed.ask(DAGBAG, scaffolded)
     assert found["errors"] == {}
     assert found["dags"] == sorted(f"liftos_{f.stem}" for f in (ROOT / "dags").glob("*.py"))
+
+
+def test_init_of_compose_makes_the_connection_once(installed: Environment, tmp_path: Path) -> None:
+    text = (ROOT / "include" / "compose" / "env.example").read_text()
+    (line,) = [ln for ln in text.splitlines() if ln.startswith("LIFTOS_META_CONNECTION=")]
+    env = installed.environment(
+        LIFTOS_META_CONNECTION=line.partition("=")[2].strip("'"),
+        AIRFLOW_HOME=str(tmp_path),
+        PATH=f"{installed.programs}:/usr/bin:/bin",
+    )
+    script = ["bash", str(ROOT / "include" / "compose" / "init.sh")]
+    said = [
+        subprocess.run(script, env=env, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert "liftos_meta_default made" in said[0]
+    assert "it stays as it is" in said[1]

@@ -1,0 +1,191 @@
+"""``docker-compose.yaml`` as far as it can be judged without an engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airflow_provider_liftos.hooks.config import OPTIONS
+from airflow_provider_liftos.provider_info import get_provider_info
+from airflow_provider_liftos.sandbox.cli import _split
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "include" / "compose"
+TEXT = (ROOT / "docker-compose.yaml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer"}
+
+each = pytest.mark.parametrize("name", SERVICES)
+
+
+def new_env() -> dict[str, str]:
+    done = subprocess.run(
+        ["bash", str(FILES / "new-env.sh")], capture_output=True, text=True, check=True
+    )
+    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    return {key: shlex.split(value)[0] for key, _, value in (line.partition("=") for line in lines)}
+
+
+def test_everything_that_airflow_needs_is_there() -> None:
+    assert {*AIRFLOW, "postgres", "sandbox", "init"} == set(SERVICES)
+    for name in AIRFLOW:
+        assert SERVICES[name]["command"] == name
+        assert SERVICES[name]["depends_on"]["init"] == {
+            "condition": "service_completed_successfully"
+        }
+
+
+@each
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+:-\d+\}:\d+", port), port
+    if name == "postgres":
+        assert "ports" not in SERVICES[name]
+
+
+@each
+def test_who_is_waited_for_can_be_waited_for(name: str) -> None:
+    for target, how in SERVICES[name].get("depends_on", {}).items():
+        assert target in SERVICES
+        if how["condition"] == "service_healthy":
+            assert SERVICES[target]["healthcheck"]["test"]
+        else:
+            assert how == {"condition": "service_completed_successfully"}
+            assert SERVICES[target]["restart"] == "no"
+
+
+@each
+def test_images_are_pinned(name: str) -> None:
+    image, _, tag = SERVICES[name]["image"].rpartition(":")
+    assert image
+    assert re.match(r"\d+\.\d+", tag)
+
+
+@each
+def test_long_running_services_are_watched_and_come_back(name: str) -> None:
+    if name == "init":
+        return
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[name]["healthcheck"])
+
+
+@each
+def test_volumes_are_declared_or_exist(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", ()):
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        if source.startswith("."):
+            assert (ROOT / source).exists()
+            assert mode == ["ro"]
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+def test_no_secret_has_a_default() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|FERNET", key) and key.rpartition("__")[2] != "ALL_ADMINS":
+                assert re.fullmatch(r"\$\{\w+:\?.*\}", value), f"{name}: {key}"
+    for variable in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)[^?\w}]*-", TEXT):
+        raise AssertionError(f"{variable} has a default")
+
+
+def test_every_variable_is_in_the_example_and_the_other_way_round() -> None:
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
+    assert used == set(new_env())
+
+
+def test_fresh_keys_differ_and_fit() -> None:
+    one, other = new_env(), new_env()
+    for key in ("FERNET_KEY", "JWT_SECRET", "API_SECRET_KEY"):
+        assert len(base64.urlsafe_b64decode(one[key])) == 32
+        assert one[key] != other[key]
+    for key in ("POSTGRES_PASSWORD", "LIFTOS_DB_PASSWORD"):
+        assert re.fullmatch(r"[A-Za-z0-9]{30,}", one[key])
+        assert one[key] != other[key]
+
+
+def test_every_airflow_option_exists() -> None:
+    from airflow.configuration import retrieve_configuration_description
+
+    known = {
+        section: set(options["options"])
+        for section, options in retrieve_configuration_description().items()
+    }
+    known["liftos"] = {option.name for option in OPTIONS}
+    for key in COMPOSE["x-airflow"]["environment"]:
+        _, section, option = key.lower().split("__")
+        assert option in known[section], key
+
+
+def test_state_is_in_postgres() -> None:
+    environment = COMPOSE["x-airflow"]["environment"]
+    assert environment["AIRFLOW__LIFTOS__STATE_URL"].startswith("postgresql://liftos:")
+    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("postgresql+psycopg2://")
+
+
+def test_the_connection_uses_fields_of_the_form() -> None:
+    connection = json.loads(new_env()["LIFTOS_META_CONNECTION"])
+    (declared,) = [
+        entry
+        for entry in get_provider_info()["connection-types"]
+        if entry["connection-type"] == connection["conn_type"]
+    ]
+    assert set(connection["extra"]) <= set(declared["conn-fields"])
+    assert connection["host"] == "http://sandbox:8650/meta"
+    assert connection["extra"]["allow_insecure"] is True
+
+
+def test_the_sandbox_leaves_loopback_only_when_told() -> None:
+    entrypoint = SERVICES["sandbox"]["entrypoint"]
+    assert "--any-address" in entrypoint
+    address = entrypoint[entrypoint.index("--http") + 1]
+    assert _split(address, anywhere=True) == ("0.0.0.0", 8650)
+    with pytest.raises(SystemExit, match="not a loopback address"):
+        _split(address, anywhere=False)
+
+
+def test_image_is_built_from_what_the_repository_holds() -> None:
+    lines = (FILES / "Dockerfile").read_text().splitlines()
+    sources = [part for line in lines if line.startswith("COPY") for part in line.split()[2:-1]]
+    assert {"pyproject.toml", "README.md", "constraints.txt", "dags", "include"} < set(sources)
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+def test_airflow_is_the_pinned_release_everywhere() -> None:
+    pins = (ROOT / "constraints.txt").read_text()
+    (pinned,) = re.findall(r"^apache-airflow==(.+)$", pins, re.MULTILINE)
+    assert COMPOSE["x-airflow"]["image"].endswith(f":{pinned}")
+    assert f"apache/airflow:slim-{pinned}-python3.11" in (FILES / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("script", sorted(FILES.glob("*.sh")), ids=lambda s: s.name)
+def test_scripts_can_be_read_by_their_shell(script: Path) -> None:
+    shell = script.read_text().splitlines()[0].split("/")[-1].split()[-1]
+    subprocess.run([shell, "-n", str(script)], check=True)
+    assert os.access(script, os.X_OK)
+
+
+def test_compose_itself_accepts_it(tmp_path: Path) -> None:
+    docker = shutil.which("docker")
+    known = docker and subprocess.run(
+        [docker, "compose", "version"], capture_output=True, check=False
+    )
+    if not docker or not known or known.returncode:
+        pytest.skip("there is no docker compose here")
+    env = tmp_path / "env"
+    env.write_text("".join(f"{key}='{value}'\n" for key, value in new_env().items()))
+    subprocess.run(
+        [docker, "compose", "--env-file", str(env), "config", "--quiet"], cwd=ROOT, check=True
+    )
