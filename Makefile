@@ -27,6 +27,9 @@ test: $(STAMP)  ## everything that guards a change
 test-full: $(STAMP)
 	$(BIN)/pytest
 
+test-floor: $(STAMP)  ## the oldest supported Airflow, in an environment of its own
+	$(BIN)/pytest tests/install -k "oldest"
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,13 +40,14 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
+bench: $(STAMP)  ## everyone on the same server, interleaved; about ten minutes
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
 	$(BIN)/python -m tests.bench
 
 lock:  ## refresh constraints.txt: names and versions only
 	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --python-version 3.11 --universal pyproject.toml --group dev --extra meta-sdk --extra postgres \
+	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --extra meta-sdk --extra postgres \
 	  --output-file constraints.txt
 
 clean:
