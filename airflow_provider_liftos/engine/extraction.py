@@ -44,12 +44,16 @@ _PATIENCE = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How hard to try. ``report_timeout`` in seconds, None for the platform's own."""
+    """How hard to try. ``report_timeout`` in seconds, None for the platform's own.
+
+    On the ``last_try`` an account that is out of reach is given up, for the sake of the others.
+    """
 
     report_attempts: int = 2
     report_timeout: float | None = None
     page_size: int | None = None
     fetch_threads: int = 4
+    last_try: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,7 @@ class Extraction:
     _points: dict[str, Checkpoint] = field(default_factory=dict)
     _troubles: list[LiftosError] = field(default_factory=list)
     _pauses: dict[str, float] = field(default_factory=dict)
+    _lost: set[str] = field(default_factory=set)
 
     def advance(self, cuts: Sequence[Slice]) -> Waiting | Finished:
         """Do all that can be done now.
@@ -279,7 +284,7 @@ class Extraction:
         except StagingError:
             raise
         except (Throttled, CircuitOpen) as pause:
-            self._pause(point.slice.account_id, pause)
+            self._pause_or_give_up(point, pause)
         except TooMuchData as error:
             self._shrink(point, error)
         except FieldGone as error:
@@ -293,13 +298,27 @@ class Extraction:
                 raise
             self._give_up(point, error)
         except Unavailable as error:
-            if point.state == cp.INTENT:
-                point.state, point.wasted = cp.PLANNED, point.wasted + 1
-                self.checkpoints.save(point)
-            error.account = error.account or point.slice.account_id
-            self._troubles.append(error)
+            self._out_of_reach(point, error)
         except LiftosError as error:
             self._give_up(point, error)
+
+    def _pause_or_give_up(self, point: Checkpoint, pause: Throttled | CircuitOpen) -> None:
+        account_id = point.slice.account_id
+        if isinstance(pause, CircuitOpen) and account_id in self._lost:
+            self._give_up(point, pause)
+        else:
+            self._pause(account_id, pause)
+
+    def _out_of_reach(self, point: Checkpoint, error: Unavailable) -> None:
+        if point.state == cp.INTENT:
+            point.state, point.wasted = cp.PLANNED, point.wasted + 1
+            self.checkpoints.save(point)
+        error.account = error.account or point.slice.account_id
+        if self.options.last_try:
+            self._lost.add(point.slice.account_id)
+            self._give_up(point, error)
+        else:
+            self._troubles.append(error)
 
     def _pause(self, account_id: str, error: Throttled | CircuitOpen) -> None:
         """Leave an account alone until the next stint; the others go on."""

@@ -104,6 +104,7 @@ class LiftosExtractOperator(LiftosOperator):
                 report_timeout=config.number("report_timeout_seconds") or None,
                 page_size=self.page_size,
                 fetch_threads=int(config.number("fetch_threads")),
+                last_try=_is_last_try(context["ti"]),
             ),
         )
         self._extraction = extraction
@@ -162,6 +163,11 @@ class LiftosExtractOperator(LiftosOperator):
             reports_submitted=counts.submitted,
             reports_wasted=counts.wasted,
         )
+
+
+def _is_last_try(task_instance: Any) -> bool:
+    most = getattr(task_instance, "max_tries", None)
+    return most is not None and int(task_instance.try_number) > int(most)
 
 
 def as_report(platform: Platform, value: Report | str | Mapping[str, Any]) -> Report:
