@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup, TriggerRule
 
-from airflow_provider_liftos.hooks import registry
+from airflow_provider_liftos.hooks import config, registry
 from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.extract import LiftosExtractOperator
@@ -54,6 +54,7 @@ class PlatformPipeline:
         block_on: Sequence[str] = ("critical",),
         deferrable: bool = True,
     ) -> None:
+        config.refuse_one_host()
         self.platform = get(platform)
         self.conn_id = conn_id or registry.default_conn_id(platform)
         self.warehouse_conn_id = warehouse_conn_id

@@ -29,7 +29,7 @@ OPTIONS = (
     Option(name="staging_url", kind="string", default=None,
            description="Where files wait between tasks: a folder or an object store, as "
            "ObjectStoragePath takes it. Default: liftos/staging under AIRFLOW_HOME. Several hosts "
-           "need a location that all of them reach."),
+           "need a location that all reach: s3://..., or shared:///path for a common mount."),
     Option(name="duckdb_path", kind="string", default=None,
            description="File of the default warehouse. "
            "Default: liftos/warehouse.duckdb under AIRFLOW_HOME."),
@@ -46,7 +46,7 @@ OPTIONS = (
            description="How long a report may run before it is submitted again. "
            "0: the platform's own default."),
     Option(name="memory_limit", kind="string", default="256MB",
-           description="Memory DuckDB may use for normalizing; loading takes half of it."),
+           description="Memory DuckDB may use for normalizing; loading takes 128 MB."),
 )  # fmt: skip
 
 
@@ -79,6 +79,36 @@ def _home() -> str:
     return os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
 
 
+_MANY_HOSTS = ("celery", "kubernetes", "edge", "ecs", "batch")
+
+
+def refuse_one_host() -> None:
+    """ConfigurationError where tasks run on several hosts and our files would be on one.
+
+    Not tolerated, because it would seem to work: limits and checkpoints would be of one host each.
+    """
+    from airflow.sdk.configuration import conf
+
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    executor = str(conf.get("core", "executor", fallback=""))
+    if not any(name in executor.lower() for name in _MANY_HOSTS):
+        return
+    url = text("state_url")
+    if not text("state_conn_id") and (not url or url.startswith("sqlite")):
+        raise ConfigurationError(
+            f"{executor} runs tasks on several hosts, but the state store is a file on one",
+            hint="Set [liftos] state_url or state_conn_id to a Postgres database.",
+        )
+    staging_url = text("staging_url")
+    if not staging_url or staging_url.startswith(("/", "file://")):
+        raise ConfigurationError(
+            f"{executor} runs tasks on several hosts, but staging is a folder on one",
+            hint="Set [liftos] staging_url to an object store, or shared://<path> for a folder"
+            " that every host mounts.",
+        )
+
+
 def duckdb_path() -> str:
     """Path of the default warehouse."""
     return text("duckdb_path") or f"{_home()}/liftos/warehouse.duckdb"
@@ -88,6 +118,7 @@ def state_store() -> StateStore:
     """The state store of this deployment, one per process."""
     from airflow_provider_liftos.state.store import open_store
 
+    refuse_one_host()
     conn_id = text("state_conn_id")
     if conn_id:
         from airflow.sdk import BaseHook
@@ -101,9 +132,12 @@ def staging() -> Staging:
     """The staging area, on whatever file system its URL names."""
     from airflow_provider_liftos.engine.staging import Staging
 
+    refuse_one_host()
     url = text("staging_url") or f"{_home()}/liftos/staging"
-    if "://" not in url or url.startswith("file://"):
-        return Staging(url.removeprefix("file://"))
+    for scheme in ("file://", "shared://"):
+        url = url.removeprefix(scheme)
+    if "://" not in url:
+        return Staging(url)
     from airflow.sdk import ObjectStoragePath
 
     path = ObjectStoragePath(url)

@@ -190,7 +190,9 @@ class Harness:
         return [entry for entry in entries if batch or not entry["batch"]]
 
     def submissions(self) -> list[dict[str, Any]]:
-        return [e for e in self.journal("POST ") if e["path"].endswith("/insights")]
+        """Those that may have begun a report: answered well, or with an answer that was lost."""
+        sent = [e for e in self.journal("POST ") if e["path"].endswith("/insights")]
+        return [entry for entry in sent if entry["status"] in (200, None)]
 
     def checksum(self) -> str:
         return self.warehouse.checksum("performance")

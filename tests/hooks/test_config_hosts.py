@@ -1,0 +1,43 @@
+"""Files on one host are refused where tasks run on several."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.errors import ConfigurationError
+
+CELERY = "airflow.providers.celery.executors.celery_executor.CeleryExecutor"
+
+
+def test_one_host_may_use_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    config.refuse_one_host()
+
+
+@pytest.mark.parametrize("executor", [CELERY, "KubernetesExecutor", "CeleryExecutor"])
+def test_several_hosts_refuse_a_state_store_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "s3://bucket/staging")
+    with pytest.raises(ConfigurationError, match="state store is a file"):
+        config.refuse_one_host()
+
+
+def test_several_hosts_refuse_staging_in_a_local_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "/tmp/staging")
+    with pytest.raises(ConfigurationError, match="staging is a folder"):
+        config.refuse_one_host()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/staging", "shared:///mnt/staging"])
+def test_several_hosts_take_what_all_of_them_reach(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", url)
+    config.refuse_one_host()
