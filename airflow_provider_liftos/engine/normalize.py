@@ -60,7 +60,7 @@ class Normalizer:
 
         connection = duckdb.connect()
         connection.execute(
-            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false; SET enable_external_file_cache=false;"
+            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
             f"SET threads={self.threads}; SET preserve_insertion_order=false;"
             f"SET memory_limit={literal(self.memory_limit)}; SET TimeZone='UTC'"
         )
