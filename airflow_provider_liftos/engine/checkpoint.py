@@ -183,12 +183,13 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
     )
 
 
+def root(points: Mapping[str, Checkpoint], point: Checkpoint) -> str:
+    """Fingerprint of the planned slice that this one is, or is a part of."""
+    while point.parent and point.parent in points:
+        point = points[point.parent]
+    return point.fingerprint
+
+
 def outside(points: Mapping[str, Checkpoint], roots: Collection[str]) -> list[Checkpoint]:
     """Those that are neither among ``roots`` (fingerprints) nor descend from one of them."""
-
-    def root(point: Checkpoint) -> str:
-        while point.parent and point.parent in points:
-            point = points[point.parent]
-        return point.fingerprint
-
-    return [point for point in points.values() if root(point) not in roots]
+    return [point for point in points.values() if root(points, point) not in roots]

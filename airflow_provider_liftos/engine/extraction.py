@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_MOST_IN_VAIN = 64
+_MOST_FAILURES = 512
+"""Failed reports, without and with any that worked, after which a planned slice is given up."""
+
 _PATIENCE = 300.0
 """Seconds; for a longer pause of some accounts, finished reports of the others do not wait."""
 
@@ -248,6 +252,7 @@ class Extraction:
         as_of = self._now()
         files = self._run(self._fetching(point))
         if point.slice.find_ids:
+            point.files = files
             self._split_by_ids(point, results.read_ids(self.staging, files))
             return
         point.files, point.state = files, cp.FETCHED
@@ -341,11 +346,10 @@ class Extraction:
                 subcode=point.error.get("subcode"),
                 message=str(point.error.get("message") or ""),
             )
+            found = judge(self.session.platform.rules, 0, said)
             if said.code is None:
-                verdict = Verdict.REPORT_FAILED
-            else:
-                verdict = judge(self.session.platform.rules, 0, said).verdict
-            error = self._as_error(point, said, verdict)
+                found = Judgement(verdict=Verdict.REPORT_FAILED, why="no reason given", error=said)
+            verdict, error = found.verdict, self._as_error(point, found)
             if verdict is Verdict.SHRINK:
                 self._shrink(point, error)
             elif verdict in {Verdict.REJECTED, Verdict.FATAL, Verdict.REAUTHORIZE}:
@@ -357,9 +361,9 @@ class Extraction:
             else:
                 self._shrink(point, error)
 
-    def _as_error(self, point: Checkpoint, said: VendorError, verdict: Verdict) -> LiftosError:
-        why = f"report {point.report_id} of {point.slice.label} failed"
-        judgement = Judgement(verdict=verdict, why=why, error=said)
+    def _as_error(self, point: Checkpoint, found: Judgement) -> LiftosError:
+        why = f"report {point.report_id} of {point.slice.label} failed ({found.why})"
+        judgement = replace(found, why=why)
         return self.session.refusal(judgement, point.slice.account_id, None)
 
     def _again_or_give_up(self, point: Checkpoint, error: LiftosError) -> None:
@@ -375,11 +379,19 @@ class Extraction:
         self.checkpoints.save(point)
 
     def _shrink(self, point: Checkpoint, error: LiftosError) -> None:
-        smaller = split.shrink(point.slice)
+        point.failures += 1
+        smaller = None if self._hopeless(point) else split.shrink(point.slice)
         if isinstance(smaller, split.FindIds):
             self._put_in_place(point, [smaller.search], "search")
         else:
             self._make_smaller(point, smaller, error)
+
+    def _hopeless(self, point: Checkpoint) -> bool:
+        """Whether asking for less has failed so often that it is not the size."""
+        root = cp.root(self._points, point)
+        tree = [p for p in self._points.values() if cp.root(self._points, p) == root]
+        worked = any(p.state == cp.FETCHED or (p.slice.find_ids and p.files) for p in tree)
+        return sum(p.failures for p in tree) > (_MOST_FAILURES if worked else _MOST_IN_VAIN)
 
     def _make_smaller(
         self, point: Checkpoint, smaller: split.Split | split.DropField | None, error: LiftosError
@@ -451,7 +463,7 @@ class Extraction:
         """What the scope has come to so far, earlier stints included."""
         points = self._points.values()
         return Counts(
-            rows=sum(file.rows for p in points for file in p.files),
+            rows=sum(f.rows for p in points if not p.slice.find_ids for f in p.files),
             submitted=sum(p.attempts for p in points),
             wasted=sum(p.wasted for p in points),
         )

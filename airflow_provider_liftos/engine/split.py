@@ -90,7 +90,8 @@ def _halve_ids(cut: Slice, ids: Sequence[str]) -> tuple[Slice, ...]:
 def _by_fields(cut: Slice, report: Report) -> tuple[Slice, ...]:
     middle = len(report.metrics) // 2
     halves = (report.metrics[:middle], report.metrics[middle:])
-    return tuple(cut.narrowed(report=replace(report, metrics=half)) for half in halves)
+    ids = cut.ids or Ids(values=(), everything_else=True)  # all there are; not to be sought again
+    return tuple(cut.narrowed(report=replace(report, metrics=half), ids=ids) for half in halves)
 
 
 def without(cut: Slice, field: str) -> Slice:

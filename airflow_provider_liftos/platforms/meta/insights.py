@@ -170,7 +170,7 @@ def submit(cut: Slice) -> Request:
         _add(form, "action_breakdowns", report.action_breakdowns)
         if report.attribution_windows != (DEFAULT_WINDOW,):
             _add(form, "action_attribution_windows", report.attribution_windows)
-    if cut.ids:
+    if cut.ids and cut.ids.values:
         operator = "NOT_IN" if cut.ids.everything_else else "IN"
         field = f"{_IDS[report.level][-1]}.id"
         form["filtering"] = json.dumps(

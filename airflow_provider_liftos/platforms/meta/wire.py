@@ -215,7 +215,7 @@ def _signal(key: str, shares: Sequence[object], hint: object = None) -> Signal:
     used = max(map(_number, shares), default=0.0)
     wait = 0.0
     if used >= _PAUSE_AT:
-        wait = _number(hint) or 300.0
+        wait = _number(hint) or 60.0
     elif used >= _SLOW_AT:
         wait = min(_number(hint) or 10.0, 30.0)
     return Signal(key=key, used=used, wait=wait)

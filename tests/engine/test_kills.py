@@ -1,0 +1,165 @@
+"""Killed at random moments, again and again, the engine arrives where an undisturbed one does."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.engine import plan
+from airflow_provider_liftos.engine.checkpoint import FETCHED, Checkpoint, Checkpoints
+from airflow_provider_liftos.engine.manifest import Manifest
+from airflow_provider_liftos.engine.normalize import Normalizer
+from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.report import Account, Level, Slice
+from airflow_provider_liftos.sandbox import Sandbox
+from tests.engine.harness import META, account_of, basic
+from tests.engine.killing import DONE, SCOPE, open_store, work
+
+RUNS = 25
+KILLS = 8
+"""Per run: 200 in all."""
+
+METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Sandbox]:
+    """A sandbox in real time whose reports take a moment."""
+    with Sandbox(report_seconds=0.05) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """Forks from a clean process: this one runs the sandbox in a thread."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.engine.killing", "pyarrow", "httpx2"])
+    return context
+
+
+@dataclass(kw_only=True)
+class Victim:
+    """One extraction that is started, killed, and started again until it is done."""
+
+    sandbox: Sandbox
+    context: Any
+    folder: Path
+    chance: random.Random
+    kills: int = 0
+    finished: list[tuple[str, int]] = field(default_factory=list)
+
+    def plan(self) -> tuple[list[Slice], list[Account]]:
+        accounts = [account_of(self.sandbox, i) for i in (0, 1)]
+        moment = self.sandbox.clock.now().timestamp()
+        windows = [
+            (one, plan.resolve(plan.DateRange(last_days=4), one, META, moment)[0])
+            for one in accounts
+        ]
+        return plan.slices(META, windows, [basic(Level.AD)], ["campaigns", "ads"], 1), accounts
+
+    def run(self) -> Manifest:
+        cuts, accounts = self.plan()
+        for _ in range(60):
+            mortal = self.kills < KILLS
+            self.live_once(cuts, accounts, mortal=mortal)
+            if (self.folder / DONE).exists():
+                return Manifest.from_json(json.loads((self.folder / DONE).read_text()))
+        raise AssertionError("it never came to an end")
+
+    def live_once(self, cuts: list[Slice], accounts: list[Account], *, mortal: bool) -> None:
+        reader, writer = self.context.Pipe(duplex=False)
+        arguments = (self.sandbox.url, self.folder, cuts, accounts, writer)
+        child = self.context.Process(target=work, args=arguments)
+        child.start()
+        writer.close()
+        assert reader.poll(20)
+        if mortal:
+            time.sleep(self.chance.uniform(0.0, 0.12))
+            child.kill()
+        child.join(30)
+        self.kills += child.exitcode != 0
+        self.note_finished()
+
+    def note_finished(self) -> None:
+        """Reports that are safe by now, and how long the journal is: no page of theirs may follow."""
+        length = len(self.sandbox.journal.entries())
+        known = dict(self.finished)
+        for point in self.points():
+            if point.state == FETCHED and point.report_id and point.report_id not in known:
+                self.finished.append((point.report_id, length))
+
+    def points(self) -> list[Checkpoint]:
+        store = open_store(self.folder)
+        try:
+            return list(Checkpoints(store, "default", SCOPE).load().values())
+        finally:
+            store.close()
+
+
+def totals(folder: Path, manifest: Manifest) -> dict[tuple[str, str], tuple[Decimal, ...]]:
+    import duckdb
+
+    done = Normalizer(
+        platform=META, staging=Staging(f"{folder}/staging"), reject=lambda *_: None, options={}
+    ).normalize(manifest)
+    files = [f.path for cut in done.slices if cut.slice.report for f in cut.staged]
+    sums = ", ".join(f"sum({metric})" for metric in METRICS)
+    rows = duckdb.sql(
+        f"SELECT account_id, date::VARCHAR, count(*), {sums} FROM read_parquet({files}) GROUP BY ALL"
+    ).fetchall()
+    return {(row[0], row[1]): tuple(Decimal(str(v or 0)) for v in row[2:]) for row in rows}
+
+
+def truth(sandbox: Sandbox, cuts: list[Slice]) -> dict[tuple[str, str], tuple[Decimal, ...]]:
+    found: dict[tuple[str, str], list[Decimal]] = {}
+    for cut in cuts:
+        if cut.report is None:
+            continue
+        since, until = str(cut.window.since), str(cut.window.until)
+        asked = {"account": cut.account_id, "level": "ad", "since": since, "until": until}
+        for row in sandbox.truth(**asked)["rows"]:
+            sums = found.setdefault((cut.account_id, row["date"]), [Decimal(0)] * 6)
+            values = (1, *(row[metric] or 0 for metric in METRICS))
+            for position, value in enumerate(values):
+                sums[position] += Decimal(str(value))
+    return {key: tuple(sums) for key, sums in found.items()}
+
+
+KILLED: list[int] = []
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+def test_killed_at_random(busy: Sandbox, processes: Any, tmp_path: Path, seed: int) -> None:
+    busy.journal.clear()
+    victim = Victim(
+        sandbox=busy, context=processes, folder=tmp_path, chance=random.Random(seed)
+    )  # fmt: skip
+    manifest = victim.run()
+    KILLED.append(victim.kills)
+    cuts, _ = victim.plan()
+    planned = sum(cut.report is not None for cut in cuts)
+    assert not manifest.failed
+    assert totals(tmp_path, manifest) == truth(busy, cuts)
+    journal = busy.journal.entries("meta")
+    for report_id, length in victim.finished:
+        later = [e for e in journal[length:] if e["path"].endswith(f"{report_id}/insights")]
+        assert not later, "a finished slice was fetched again"
+    submitted = len([e for e in journal if e["method"] == "POST" and "act_" in e["path"]])
+    wasted = sum(point.wasted for point in victim.points())
+    assert planned <= submitted <= planned + victim.kills
+    assert submitted - planned <= wasted <= victim.kills
+
+
+def test_that_was_at_least_200_kills() -> None:
+    if len(KILLED) < RUNS:
+        pytest.skip("only counted when all runs are")
+    assert sum(KILLED) >= 200
