@@ -20,7 +20,7 @@ from airflow_provider_liftos.model.errors import StagingError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-ROLL_BYTES = 256 * 1024 * 1024
+ROLL_BYTES = 64 * 1024 * 1024
 """Uncompressed bytes of a raw file before the next one begins; bounds memory of what reads it."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
