@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
-from tests.install.environment import OLDEST, ROOT, Environment, Release
+from tests.install.environment import OLDEST, ROOT, Environment
 
 pytestmark = [pytest.mark.install, pytest.mark.full]
 
@@ -32,11 +32,6 @@ def free_port() -> int:
         return int(line.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def release() -> Release:
-    return OLDEST
-
-
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     process = SandboxProcess(tmp_path, port=free_port(), report_seconds=1.0)
@@ -47,6 +42,7 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
         process.stop()
 
 
+@pytest.mark.parametrize("release", ["oldest"], indirect=True, scope="session")
 def test_a_dag_of_ours_publishes_what_is_true_under_dag_test(
     installed: Environment, scaffolded: Path, sandbox: SandboxProcess
 ) -> None:
