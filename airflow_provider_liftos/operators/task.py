@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_liftos.hooks import config, registry
 from airflow_provider_liftos.model.errors import CircuitOpen, Throttled
@@ -81,8 +82,9 @@ class LiftosOperator(BaseOperator):
                     detail=entry.detail,
                 )  # fmt: skip
                 raise
-            except BaseException:  # a deferral is one
-                ledger.finish(entry_id, status="deferred", work=entry.work, detail=entry.detail)
+            except BaseException as pause:
+                status = "deferred" if isinstance(pause, TaskDeferred) else "interrupted"
+                ledger.finish(entry_id, status=status, work=entry.work, detail=entry.detail)
                 raise
             ledger.finish(
                 entry_id, status=entry.status, work=entry.work, warnings=entry.warnings,

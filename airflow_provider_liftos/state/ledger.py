@@ -71,8 +71,9 @@ class Ledger:
     def start(self, run: TaskRun) -> str:
         """Open an entry; returns its id.
 
-        Entries that an earlier try of the same task left open are closed as interrupted: their
-        process died, or lost its slot, before it could do so.
+        Entries that the same task left open are closed as interrupted: their process died, or lost
+        its slot, before it could do so. The try may be the same one, because a task whose scheduler
+        died is started again without being counted.
         """
         entry_id = str(uuid.uuid4())
         now = self._store.clock.now()
@@ -82,7 +83,7 @@ class Ledger:
         with self._store.write() as connection:
             connection.execute(
                 update(run_ledger)
-                .where(self._earlier_tries(run))
+                .where(self._left_open(run))
                 .values(status=INTERRUPTED, finished_at=now)
             )
             connection.execute(entry)
@@ -149,7 +150,7 @@ class Ledger:
         with self._store.read() as connection:
             return [_entry(row) for row in connection.execute(newest_first.limit(limit))]
 
-    def _earlier_tries(self, run: TaskRun) -> ColumnElement[bool]:
+    def _left_open(self, run: TaskRun) -> ColumnElement[bool]:
         column = run_ledger.c
         return and_(
             column.org_id == self._org_id,
@@ -158,7 +159,7 @@ class Ledger:
             column.task_id == run.task_id,
             column.map_index == run.map_index,
             column.status == RUNNING,
-            column.try_number < run.try_number,
+            column.try_number <= run.try_number,
         )
 
 

@@ -27,6 +27,7 @@ TOKENS = {
     "liftos_meta_live": "sandbox-token",
     "liftos_meta_faulty": "sandbox-token",
     "liftos_meta_some": "sandbox-token-some",
+    "liftos_meta_capped": "sandbox-token",
     "liftos_meta_refused": "EAAB-wrong-token-of-nobody",
 }
 
@@ -88,6 +89,8 @@ def connect(live: Live) -> None:
         extra = {"access_token": token, "app_id": "1001", "app_secret": "sandbox-secret", **CAPS}
         if conn_id.endswith("faulty"):  # its failures are not to slow the others
             extra["org_id"] = "faulty"
+        if conn_id.endswith("capped"):
+            extra["requests_per_hour"] = 1
         live.api.create_connection(
             conn_id, "liftosmeta", host=f"{live.sandbox.url}/meta", extra=extra
         )

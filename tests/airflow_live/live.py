@@ -21,7 +21,7 @@ from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.model.unified import PERFORMANCE, Role
 from airflow_provider_liftos.sandbox import Sandbox
 
-WAREHOUSES = ("steady", "killed", "cleared", "faulty", "refused", "weekly", "daily")
+WAREHOUSES = ("steady", "killed", "cleared", "faulty", "refused", "capped", "weekly", "daily")
 CAPS = {"requests_per_hour": 1_000_000, "requests_per_minute": 100_000}
 
 

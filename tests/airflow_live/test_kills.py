@@ -89,6 +89,10 @@ def survives(run: Run) -> None:
     pages = Counter(r["path"].rsplit("/", 2)[-2] for r in mine if r["method"] == "GET")
     assert run.finished <= set(pages)
     assert [report for report in run.finished if pages[report] > 1] == []
+    open_entries = (
+        "SELECT task_id, try_number FROM run_ledger WHERE run_id = ? AND status = 'running'"
+    )
+    assert live.state(open_entries, run.run_id) == []
 
 
 def begin(live: Live) -> str:

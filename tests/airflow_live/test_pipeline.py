@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ def begin(live: Live) -> dict[str, str]:
         kind="job_failed", platform="meta", account=bad_account(live), date=FAULTY["since"]
     )
     return {
+        "live_capped": live.start("live_capped", **SETTLED),
         "live_refused": live.start("live_refused", **SETTLED),
         "live_faulty": live.start("live_faulty", **FAULTY),
     }
@@ -152,3 +155,22 @@ def test_the_ledger_page_knows_runs_of_every_organization(live):
     page = live.page(link)
     assert "held back" in page.text
     assert "partial" in page.text
+
+
+def test_a_limit_is_waited_for_without_a_slot_and_without_a_try(live):
+    """One request an hour: the first run has it for its plan, everything else has to wait."""
+    first = live.begun[__name__]["live_capped"]
+    for task in live.until(lambda: _waiting(live, first, "extract", "deferred"), "extract waits"):
+        assert task["try_number"] == 1
+        assert task["trigger"]["classpath"].endswith("ReportTrigger")
+    second = live.start("live_capped", **SETTLED)
+    [plan] = live.until(lambda: _waiting(live, second, "plan", "up_for_reschedule"), "plan waits")
+    asked = len(live.requests())
+    time.sleep(3)
+    assert live.task("live_capped", second, "plan")["state"] == "up_for_reschedule"
+    assert live.task("live_capped", second, "plan")["try_number"] == plan["try_number"] == 1
+    assert [r for r in live.requests(asked) if "adaccounts" in r["path"]] == []
+
+
+def _waiting(live: Live, run_id: str, task_id: str, state: str) -> list[dict[str, Any]]:
+    return [t for t in live.tasks("live_capped", run_id, task_id) if t["state"] == state]

@@ -14,9 +14,6 @@ from tests.airflow_live.live import Live
 
 pytestmark = pytest.mark.airflow
 
-ENCRYPTED = {"connection", "variable"}
-"""Tables whose cells Airflow encrypts; the raw bytes of the file are searched all the same."""
-
 
 def secrets(live: Live) -> list[bytes]:
     found = {*live.sandbox.secrets(), *TOKENS.values()}

@@ -56,12 +56,14 @@ def test_a_new_try_closes_what_a_dead_one_left_open(ledger):
     again = ledger.start(dataclasses.replace(RUN, try_number=2))
     status = {entry.id: entry.status for entry in ledger.rows()}
     assert status == {dead: "interrupted", other: "running", again: "running"}
+    ledger.start(dataclasses.replace(RUN, try_number=2))  # its scheduler died with it
+    assert {e.id: e.status for e in ledger.rows()}[again] == "interrupted"
 
 
 def test_the_same_try_may_have_several_entries(ledger):
-    ledger.start(RUN)  # submitted, then deferred
+    ledger.finish(ledger.start(RUN), status="deferred")
     ledger.start(RUN)  # resumed
-    assert {entry.status for entry in ledger.rows()} == {"running"}
+    assert {entry.status for entry in ledger.rows()} == {"deferred", "running"}
 
 
 def test_rows_can_be_narrowed_and_come_newest_first(ledger, clock):

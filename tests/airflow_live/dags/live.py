@@ -26,13 +26,16 @@ def pipeline(
 
 
 def manual(name: str, default_args: dict = SOON, **options: object) -> DAG:
-    return pipeline(name, **options).dag(f"live_{name}", schedule=None, default_args=default_args)
+    return pipeline(name, **options).dag(
+        f"live_{name}", schedule=None, default_args=default_args, max_active_runs=4
+    )
 
 
 steady = manual("steady")
 killed = manual("killed")
 cleared = manual("cleared", conn_id="liftos_meta_some", reports=["basic:campaign"], streams=())
 faulty = manual("faulty", conn_id="liftos_meta_faulty", reports=["basic:campaign"], streams=())
+capped = manual("capped", conn_id="liftos_meta_capped", reports=["basic:campaign"], streams=())
 refused = manual("refused", PATIENT, conn_id="liftos_meta_refused")
 
 
