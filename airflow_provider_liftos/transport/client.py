@@ -5,15 +5,19 @@ One client per process: connections are kept alive across pages, tasks fork and 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 MAX_BODY = 512 * 1024 * 1024
@@ -25,6 +29,14 @@ LONGEST_ANSWER = 600.0
 _USER_AGENT = "airflow-provider-liftos"
 
 
+@cache
+def _trust(_pid: int) -> ssl.SSLContext:
+    """Certificates this process trusts: a tenth of a second to read, so read once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
 def _options(timeout: float) -> dict[str, object]:
     import httpx2
 
@@ -32,6 +44,7 @@ def _options(timeout: float) -> dict[str, object]:
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return {
+        "verify": _trust(os.getpid()),
         "timeout": httpx2.Timeout(timeout, connect=min(timeout, 10.0), pool=min(timeout, 10.0)),
         "limits": httpx2.Limits(max_connections=32, max_keepalive_connections=16),
         "follow_redirects": False,
@@ -135,9 +148,11 @@ class AsyncHttpSender:
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        # Off the loop: importing the library and reading certificates would block it.
+        options = await asyncio.to_thread(_options, self._timeout)
         import httpx2
 
-        self._client = httpx2.AsyncClient(**_options(self._timeout))  # type: ignore[arg-type]
+        self._client = httpx2.AsyncClient(**options)  # type: ignore[arg-type]
         return self
 
     async def __aexit__(self, *_: object) -> None:

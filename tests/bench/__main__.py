@@ -71,11 +71,11 @@ def race(name: str, size: int) -> dict[str, Any]:
 
 
 @contextmanager
-def server(rows: int) -> Iterator[str]:
+def server(rows: int, run_seconds: int = 0) -> Iterator[str]:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = [str(value) for value in (port, rows, ACCOUNTS, DAYS)]
+    arguments = [str(value) for value in (port, rows, ACCOUNTS, DAYS, run_seconds)]
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.server", *arguments])
     try:
         for _ in range(200):
@@ -103,10 +103,12 @@ def table(results: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
 
 def extras() -> None:
     """The budgets that are not about rows."""
-    from tests.bench import imports, waiting
+    from tests.bench import imports, polling, waiting
 
     print()
     imports.report()
+    with server(1000, run_seconds=polling.SECONDS) as url:
+        polling.report(url)
     waiting.report()
 
 

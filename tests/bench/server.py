@@ -1,6 +1,6 @@
 """A Graph server that costs next to nothing: pages are serialized once, then only dates and ids change.
 
-``python -m tests.bench.server PORT ROWS ACCOUNTS DAYS``. Rows have 26 fields and 13 actions, 1.5 KB,
+``python -m tests.bench.server PORT ROWS ACCOUNTS DAYS [RUN_SECONDS]``. Rows have 26 fields and 13 actions, 1.5 KB,
 numbers as texts. Speaks just enough of Meta's wire for every contestant: accounts, report runs
 (finished at once), batches of polls, result pages of any size that divides the rows of a day.
 """
@@ -11,6 +11,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 from datetime import date, timedelta
 from functools import cache
 from urllib.parse import parse_qs, unquote_plus, urlsplit
@@ -70,8 +71,9 @@ def page(index: int, size: int, pages: int, days: int, account: bytes) -> bytes:
 
 
 class Server:
-    def __init__(self, rows: int, accounts: int, days: int) -> None:
+    def __init__(self, rows: int, accounts: int, days: int, run_seconds: int = 0) -> None:
         self.rows, self.accounts, self.days = rows, accounts, days
+        self.ready_at = time.monotonic() + run_seconds
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -112,6 +114,8 @@ class Server:
                 "currency": "EUR", "timezone_name": "Europe/Berlin", "account_status": 1}  # fmt: skip
 
     def _status(self, run: str) -> dict[str, object]:
+        if time.monotonic() < self.ready_at:
+            return {"id": run, "async_status": "Job Running", "async_percent_completion": 40}
         return {"id": run, "async_status": "Job Completed", "async_percent_completion": 100}
 
     def _polled(self, url: str) -> dict[str, object]:
@@ -125,14 +129,14 @@ class Server:
         return page(int(query.get("after", 0)), size, pages, self.days, account)
 
 
-async def main(port: int, rows: int, accounts: int, days: int) -> None:
+async def main(port: int, rows: int, accounts: int, days: int, run_seconds: int = 0) -> None:
     _rows(PAGE)
     server = await asyncio.start_server(
-        Server(rows, accounts, days).serve, "127.0.0.1", port, limit=1 << 20
+        Server(rows, accounts, days, run_seconds).serve, "127.0.0.1", port, limit=1 << 20
     )
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:5])))
+    asyncio.run(main(*map(int, sys.argv[1:6])))
