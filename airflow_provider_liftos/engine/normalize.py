@@ -168,7 +168,7 @@ class Normalizer:
     ) -> File:
         folder = self._folder("staged", cut, load_id)
         path = self.staging.unique(folder, ".parquet")
-        self.staging.fs.makedirs(folder, exist_ok=True)
+        self.staging.make(folder)
         rows = self._run(
             connection,
             f"COPY ({query}) TO {literal(path)}"

@@ -56,11 +56,18 @@ class Staging:
         """A path that nobody has written before."""
         return f"{folder}/{uuid.uuid4().hex}{suffix}"
 
+    def make(self, folder: str) -> None:
+        """Create a folder; StagingError when the disk refuses."""
+        try:
+            self.fs.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from None
+
     @contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
         """Open a new file; errors of the disk become StagingError."""
+        self.make(path.rsplit("/", 1)[0])
         try:
-            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             with self.fs.open(path, "wb") as file:
                 yield file
         except OSError as error:
@@ -165,7 +172,7 @@ class RawWriter:
         import pyarrow as pa
 
         self._path = self._staging.unique(self._folder, ".ndjson.zst")
-        self._staging.fs.makedirs(self._folder, exist_ok=True)
+        self._staging.make(self._folder)
         self._file = self._staging.fs.open(self._path, "wb")
         self._sink = _Digest(self._file)
         self._stream = pa.CompressedOutputStream(pa.PythonFile(self._sink, mode="w"), "zstd")

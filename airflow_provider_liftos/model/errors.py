@@ -67,7 +67,7 @@ class LiftosError(Exception):
         )
         line = f"{where}: {self.message}" if where else self.message
         line = f"{line} ({facts})" if facts else line
-        return f"{line} {self.hint}" if self.hint else line
+        return f"{line.rstrip('.')}. {self.hint}" if self.hint else line
 
 
 class ConfigurationError(LiftosError):
