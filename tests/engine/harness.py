@@ -60,9 +60,7 @@ def basic(level: Level = Level.AD, **parts: Any) -> Report:
 
 def account_of(sandbox: Sandbox, index: int = 0) -> Account:
     one = sandbox.world.dataset("meta").accounts[index]
-    return Account(
-        account_id=one.id, name=one.name, currency=one.currency, timezone=one.timezone
-    )
+    return Account(account_id=one.id, name=one.name, currency=one.currency, timezone=one.timezone)
 
 
 class StuckError(AssertionError):
@@ -139,9 +137,7 @@ class Harness:
         windows = [(account_of(self.sandbox, i), window or last(4)) for i in accounts]
         return plan.slices(self.platform, windows, reports, streams, slice_days)
 
-    def extract(
-        self, cuts: Sequence[Slice], load_id: str = "load1", stints: int = 60
-    ) -> Manifest:
+    def extract(self, cuts: Sequence[Slice], load_id: str = "load1", stints: int = 60) -> Manifest:
         """Run to the end as a task would that is called again after each wait."""
         extraction = self.extraction(load_id)
         for _ in range(stints):

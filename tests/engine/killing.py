@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import httpx2
 
 from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.engine.extraction import Extraction, Finished, Options
@@ -24,6 +28,12 @@ from tests.engine.harness import credentials
 SCOPE = "dag/run/extract/-1"
 DONE = "done.json"
 
+# Imported once, in the process that the others are forked from.
+for name in ("fsspec.implementations.local", "sqlalchemy.dialects.sqlite.pysqlite", "pyarrow"):
+    importlib.import_module(name)
+get("meta")
+httpx2.Client(verify=False).close()
+
 
 def open_store(folder: Path) -> StateStore:
     return StateStore(f"sqlite:///{folder}/state.db")
@@ -38,9 +48,12 @@ def work(
         get("meta"), credentials(url), limiter=Limiter(store, "default"),
         breaker=Breaker(store, "default"), backoff=Backoff(base=0.01), now=store.clock.now,
     )  # fmt: skip
+    sender = HttpSender()
+    # Reading the authorities' certificates takes longer than most of these processes live.
+    sender._client, sender._pid = httpx2.Client(verify=False, timeout=5), os.getpid()
     extraction = Extraction(
         session=session,
-        sender=HttpSender(),
+        sender=sender,
         checkpoints=Checkpoints(store, "default", SCOPE),
         staging=Staging(f"{folder}/staging"),
         accounts={account.account_id: account for account in accounts},

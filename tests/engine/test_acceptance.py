@@ -33,7 +33,9 @@ def days_asked(harness: Harness) -> list[tuple[str, date]]:
 
 
 def test_every_day_of_the_window_is_whole_and_asked_for_once(harness: Harness) -> None:
-    cuts = harness.slices([basic(level) for level in Level], last(10), accounts=(0, 2), slice_days=3)
+    cuts = harness.slices(
+        [basic(level) for level in Level], last(10), accounts=(0, 2), slice_days=3
+    )
     done = harness.run_to_end(cuts)
     assert harness.published_equals_truth(), harness.differences()
     asked = days_asked(harness)
@@ -70,7 +72,10 @@ def test_a_second_run_changes_nothing(harness: Harness) -> None:
 
 
 def test_restated_days_arrive_with_the_next_run_and_others_stay(own_harness: Harness) -> None:
-    harness, sums = own_harness, "SELECT date, sum(conversions) FROM liftos.performance GROUP BY ALL"
+    harness, sums = (
+        own_harness,
+        "SELECT date, sum(conversions) FROM liftos.performance GROUP BY ALL",
+    )
     harness.run_to_end(harness.slices([basic()], last(5)))
     before = dict(harness.warehouse.query(sums))
     harness.pass_time(86_400)
@@ -214,7 +219,9 @@ def test_after_success_everything_is_asked_for_afresh(harness: Harness) -> None:
         ({"code": 3018, "status": 400, "transient": False}, "failed"),
         ({"code": 200, "status": 403, "transient": False}, "failed"),
     ],
-    ids=lambda value: value if isinstance(value, str) else f"{value['code']}-{value.get('subcode')}",
+    ids=lambda value: (
+        value if isinstance(value, str) else f"{value['code']}-{value.get('subcode')}"
+    ),
 )
 def test_an_error_once_while_reading_results(
     harness: Harness, error: dict[str, object], verdict: str

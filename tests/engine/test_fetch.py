@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.engine import fetch
+from airflow_provider_liftos.engine.sift import lines
+from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.errors import NotReady, TooMuchData, Unavailable
+from airflow_provider_liftos.model.wire import Request
+from airflow_provider_liftos.platforms.meta import wire
+from tests.transport.conftest import Caller, answer, refusal
+
+pytest_plugins: Sequence[str] = ()
+
+
+def page(rows: Sequence[Any], after: str | None = None, **parts: Any) -> Any:
+    paging = {"cursors": {"after": after}, "next": "https://x/?access_token=t"} if after else {}
+    return answer({"data": list(rows), "paging": paging | parts})
+
+
+def read(folder: Any, *answers: Any, size: int = 100) -> tuple[list[Any], Caller]:
+    from airflow_provider_liftos.transport.flow import run
+    from tests.transport.conftest import Script
+
+    caller = Caller(folder)
+    caller.script = Script(answers, caller.clock)
+    staging = Staging(str(folder / "staging"))
+
+    def ask(limit: int, after: str | None) -> Request:
+        return wire.edge("1/insights", (), limit, after)
+
+    flow = fetch.pages(caller.session, ask, wire.page, size, staging, f"{folder}/staging/raw")
+    files = run(flow, caller.script, caller.sleep)
+    return [json.loads(line) for file in files for line in lines(staging, file)], caller
+
+
+def test_an_empty_page_is_not_the_end(tmp_path: Any) -> None:
+    rows, caller = read(tmp_path, page([1], "a"), page([], "b"), page([2]))
+    assert rows == [1, 2]
+    assert [r.query.get("after") for r in caller.script.sent] == [None, "a", "b"]
+
+
+@pytest.mark.parametrize("ring", [["a"], ["a", "b"], ["a", "b", "c"]])
+def test_cursors_that_go_round_are_noticed(tmp_path: Any, ring: list[str]) -> None:
+    answers = [page([1], cursor) for cursor in ring * 3]
+    with pytest.raises(Unavailable, match="same cursor"):
+        read(tmp_path, *answers)
+
+
+def test_a_next_page_without_a_cursor_is_not_taken_for_the_end(tmp_path: Any) -> None:
+    with pytest.raises(Unavailable, match="no cursor"):
+        read(tmp_path, answer({"data": [1], "paging": {"next": "https://x"}}))
+
+
+def test_pages_shrink_and_stay_small(tmp_path: Any) -> None:
+    heavy = answer(refusal(1, 99, "reduce the amount of data"), 500)
+    rows, caller = read(tmp_path, heavy, heavy, page([1], "a"), page([2]))
+    assert rows == [1, 2]
+    assert [r.query["limit"] for r in caller.script.sent] == ["100", "50", "25", "25"]
+    with pytest.raises(TooMuchData):
+        read(tmp_path, heavy)
+
+
+def test_a_result_that_is_not_ready_is_given_half_a_minute(tmp_path: Any) -> None:
+    early = answer(refusal(2601, 1815107), 400)
+    rows, caller = read(tmp_path, early, early, early, page([1]))
+    assert rows == [1]
+    assert sum(caller.slept) == 7
+    with pytest.raises(NotReady):
+        read(tmp_path, early)
+
+
+def test_rows_are_staged_one_per_line_whatever_their_layout(tmp_path: Any) -> None:
+    body = b'{"data": [\n  {\n "a":\r\n "x\\ny",\n "n": 1.50\n },\n {"a": "\\u0000"}\n]}'
+    rows, _ = read(tmp_path, answer(body))
+    assert rows == [{"a": "x\ny", "n": 1.5}, {"a": "\x00"}]
