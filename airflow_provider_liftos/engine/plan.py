@@ -81,6 +81,8 @@ def _window(asked: DateRange, today: date, platform: Platform) -> Window:
     if asked.lifetime:
         oldest = today - timedelta(days=platform.availability.history_days)
         return Window(since=oldest, until=newest)
+    if asked.last_days is not None and asked.last_days < 0:
+        raise ConfigurationError(f"last_days is {asked.last_days}; it is a number of days above 0")
     if asked.last_days:
         return Window(since=newest - timedelta(days=asked.last_days - 1), until=newest)
     if asked.since is None or asked.until is None:

@@ -35,7 +35,8 @@ def _units(point: Checkpoint, tree: Tree, accounts: Mapping[str, Account]) -> li
     if point.state == cp.SPLIT and point.split_by == "days":
         parts = tree.get(point.fingerprint, [])
         return [unit for part in parts for unit in _units(part, tree, accounts)]
-    return [_unit(point, list(_leaves(point, tree)), accounts, covered=_covered(point, tree))]
+    leaves, dropped = list(_leaves(point, tree)), tuple(dict.fromkeys(_dropped(point, tree)))
+    return [_unit(point, leaves, accounts, dropped, covered=_covered(point, tree))]
 
 
 def _leaves(point: Checkpoint, tree: Tree) -> Iterable[Checkpoint]:
@@ -63,6 +64,16 @@ def _all_dropped(point: Checkpoint, tree: Tree) -> bool:
     return all(leaf.state == cp.DROPPED for leaf in _leaves(point, tree))
 
 
+def _dropped(point: Checkpoint, tree: Tree) -> Iterable[str]:
+    """Fields that rows of the slice lack; parts that have no rows lack nothing."""
+    yield from point.dropped
+    if point.state != cp.SPLIT:
+        return
+    if point.split_by != "fields" or any(leaf.files for leaf in _leaves(point, tree)):
+        for part in tree.get(point.fingerprint, []):
+            yield from _dropped(part, tree)
+
+
 def _lacking(cut: Slice, dropped: Sequence[str]) -> Slice:
     """The slice without metrics that any part of it lacks: unknown is null, never zero."""
     report = cut.report
@@ -81,11 +92,11 @@ def _unit(
     point: Checkpoint,
     leaves: Sequence[Checkpoint],
     accounts: Mapping[str, Account],
+    dropped: Sequence[str],
     *,
     covered: bool,
 ) -> SliceResult:
     failed = [leaf for leaf in leaves if leaf.state not in {cp.FETCHED, cp.DROPPED}]
-    dropped = tuple(dict.fromkeys(name for leaf in leaves for name in leaf.dropped))
     known = accounts.get(point.slice.account_id)
     return SliceResult(
         slice=_lacking(point.slice, dropped),
@@ -95,7 +106,7 @@ def _unit(
         raw=tuple(file for leaf in leaves for file in leaf.files),
         report_ids=tuple(str(leaf.report_id) for leaf in leaves if leaf.report_id),
         merge=_by_fields(leaves),
-        dropped=dropped,
+        dropped=tuple(dropped),
         warnings=tuple(f"the platform no longer gives {name!r}" for name in dropped),
         error="" if covered else _why(failed),
     )

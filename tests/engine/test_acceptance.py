@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
-from airflow_provider_liftos.engine.extraction import Extraction, Waiting
-from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.engine.extraction import Extraction, Options, Waiting
+from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.platform import Platform, RowMapping
 from airflow_provider_liftos.model.report import Level, Report, Window
 from airflow_provider_liftos.sandbox.wire.meta.results import Result
@@ -168,7 +169,7 @@ def test_a_locked_account_does_not_delay_reports_of_others(own_harness: Harness)
 def test_damaged_staging_is_fetched_again_without_a_new_report(harness: Harness) -> None:
     cuts = harness.slices([basic()], last(2), slice_days=1)
     first = harness.extract(cuts)
-    with open(first.slices[0].raw[0].path, "ab") as file:
+    with Path(first.slices[0].raw[0].path).open("ab") as file:
         file.write(b"x")
     harness.publish(harness.extract(cuts))
     assert harness.published_equals_truth()
@@ -274,3 +275,18 @@ def test_kills_do_not_use_up_the_tries_of_a_report(harness: Harness) -> None:
     assert harness.published_equals_truth()
     assert len(harness.submissions()) == 2
     assert [p.wasted for p in harness.points()] == [6]
+
+
+def test_on_the_last_try_an_account_out_of_reach_is_given_up_for_the_others(
+    harness: Harness,
+) -> None:
+    gone = account_of(harness.sandbox, 0).account_id
+    harness.sandbox.faults.add(kind="http_500", account=gone)
+    cuts = harness.slices([basic()], last(2), accounts=(0, 1))
+    with pytest.raises(Unavailable):
+        harness.extract(cuts)
+    harness.how = Options(last_try=True)
+    done = harness.run_to_end(cuts)
+    assert [cut.slice.account_id for cut in done.failed] == [gone]
+    assert harness.published_equals_truth()
+    assert len(harness.journal()) <= 20

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
 import logging
 import threading
@@ -59,10 +60,8 @@ class Odd(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", "100000")
         self.end_headers()
-        try:
+        with contextlib.suppress(OSError):
             self.wfile.write(b"x" * 100_000)
-        except OSError:
-            pass
         self.close_connection = True
 
     def away(self) -> None:

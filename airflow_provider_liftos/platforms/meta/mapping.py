@@ -34,6 +34,8 @@ _PLAIN = {
 }
 _UNIQUE = ("reach", "frequency")
 _LISTS = ("actions", "action_values")
+_SCALARS = frozenset({"cpc", "cpm", "cpp", "ctr", "unique_clicks", "unique_ctr", "social_spend"})
+"""Further metrics that are never lists: read as text, which is faster than looking."""
 
 
 def mapping(report: Report, facts: Mapping[str, Any]) -> RowMapping:
@@ -80,7 +82,8 @@ def _raw(report: Report) -> dict[str, str]:
         names += [f"{meta}_id", f"{meta}_name"]
     raw = dict.fromkeys((*names, *report.breakdowns), "VARCHAR")
     for metric in report.metrics:
-        raw[metric] = "JSON" if metric in _extra(report) else "VARCHAR"
+        looked_at = metric in _extra(report) and metric not in _SCALARS
+        raw[metric] = "JSON" if looked_at else "VARCHAR"
     keys = {"action_type", "value", *report.action_breakdowns}
     keys |= {_value(window) for window in report.attribution_windows}
     item = ", ".join(f"{identifier(key)} VARCHAR" for key in sorted(keys))
@@ -120,11 +123,20 @@ def _metrics(report: Report) -> dict[str, str]:
               if meta in report.metrics}  # fmt: skip
     select |= {name: name for name in _UNIQUE if name in report.metrics}
     if extra := _extra(report):
-        pairs = ", ".join(f"{literal(name)}, {identifier(name)}" for name in extra)
+        pairs = ", ".join(f"{literal(name)}, {_plain_text(name)}" for name in extra)
         select["extra_metrics"] = f"json_object({pairs})"
     if "actions" in report.metrics:
         select["video_views"] = f"coalesce({_action('actions', ['video_view'], 'value')}, '0')"
     return select
+
+
+def _plain_text(name: str) -> str:
+    """Numbers as text, since the wire sends both; lists and objects as they are."""
+    column = identifier(name)
+    if name in _SCALARS:
+        return column
+    nested = f"json_type({column}) IN ('ARRAY', 'OBJECT')"
+    return f"CASE WHEN {nested} THEN {column} ELSE to_json({column}->>'$') END"
 
 
 def _breakdowns(report: Report, names: Sequence[str]) -> dict[str, str]:

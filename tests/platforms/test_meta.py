@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.platform import ReportState
+from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
+from airflow_provider_liftos.model.wire import Response, Verdict, judge
+from airflow_provider_liftos.platforms.meta import catalog, entities, insights, money, wire
+from tests.engine.harness import META, basic, last
+
+V = Verdict
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (Report(metrics=("spent",)), "no metric 'spent'; did you mean 'spend'"),
+        (Report(metrics=("impresions",)), "did you mean 'impressions'"),
+        (Report(metrics=("",)), "no metric ''"),
+        (Report(breakdowns=("agee",)), "did you mean 'age'"),
+        (Report(action_breakdowns=("action_typ",)), "did you mean 'action_type'"),
+        (Report(attribution_windows=("7d_clik",)), "did you mean '7d_click'"),
+        (Report(attribution_windows=("7d_view",)), "returns nothing since 2026-01-12"),
+        (Report(attribution_windows=("default", "28d_view")), "returns nothing since 2026-01-12"),
+        (Report(breakdowns=("age", "country")), "does not combine"),
+        (Report(breakdowns=("region", "device_platform")), "does not combine"),
+        (Report(breakdowns=("age", "age")), "named twice"),
+        (Report(metrics=("newsfeed_clicks",), breakdowns=("age",)), "no metric"),
+        (Report(metrics=("reach",), breakdowns=("hourly_stats_aggregated_by_advertiser_time_zone",)),
+         "counted by the hour"),
+        (Report(metrics=("video_p25_watched_actions",), breakdowns=("region",)), "video quartiles"),
+        (Report(level=Level.ACCOUNT, metrics=("spend",), breakdowns=("image_asset",)), "account level"),
+        (Report(time_increment=0), "1 to 90"),
+        (Report(time_increment=91), "1 to 90"),
+    ],
+)  # fmt: skip
+def test_what_meta_would_refuse_is_refused_before(report: Report, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        insights.check(report)
+
+
+@pytest.mark.parametrize("breakdowns", [*map(tuple, catalog.COMBINATIONS), ("age",), ("country",)])
+def test_what_meta_combines_is_let_through(breakdowns: tuple[str, ...]) -> None:
+    assert insights.check(Report(metrics=("spend",), breakdowns=breakdowns))
+
+
+@pytest.mark.parametrize("level", list(Level))
+@pytest.mark.parametrize("name", sorted(insights.PRESETS))
+def test_every_preset_passes_its_own_check(name: str, level: Level) -> None:
+    assert insights.check(META.preset(name, level)).name == name
+
+
+def test_defaults_are_filled_in_and_doubles_left_out() -> None:
+    report = insights.check(Report(metrics=("spend", "spend"), attribution_windows=()))
+    assert report.metrics == ("spend",)
+    assert report.attribution_windows == ("default",)
+    assert "spend" in insights.check(Report()).metrics
+
+
+def test_unknown_presets_and_streams_name_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match="basic"):
+        META.preset("nope", Level.AD)
+    with pytest.raises(ConfigurationError, match="campaigns"):
+        META.stream("nope")
+
+
+@pytest.mark.parametrize(
+    ("currency", "units"),
+    [("EUR", 100), ("usd", 100), ("JPY", 1), ("HUF", 1), ("COP", 1), ("TWD", 1), ("IDR", 1),
+     ("CRC", 1), ("KWD", 100), ("BHD", 100), ("ISK", 1), ("", 100)],
+)  # fmt: skip
+def test_minor_units_are_metas_and_not_the_iso_ones(currency: str, units: int) -> None:
+    assert money.offset(currency) == units
+
+
+def verdict(code: int, subcode: int | None = None, message: str = "", **parts: Any) -> Verdict:
+    said = {"code": code, "error_subcode": subcode, "message": message, **parts}
+    error = wire.vendor_error({"error": said}, 400)
+    return judge(wire.ERRORS, 400, error).verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ((100, 1487534, "Too many rows"), V.SHRINK),
+        ((1, None, "Please reduce the amount of data you're asking for"), V.SHRINK),
+        ((100, None, "Please reduce the amount of data you're asking for"), V.SHRINK),
+        ((1, 99), V.SHRINK), ((-3, 1504045), V.SHRINK), ((2, 1504038), V.SHRINK),
+        ((100, 1504018), V.SHRINK), ((2, 1504044), V.RETRY), ((2, 1504043), V.RETRY),
+        ((2, 1504041), V.REJECTED), ((2, 1504042), V.REJECTED), ((100, 3191001), V.REJECTED),
+        ((-2, 2490547), V.REPORT_FAILED),
+        ((2601, 1815107), V.NOT_READY), ((2637, 1815107), V.NOT_READY),
+        ((17, 2446079), V.THROTTLED), ((4, 1504022), V.THROTTLED), ((4, 1504039), V.THROTTLED),
+        *(((code, None), V.THROTTLED) for code in
+          (4, 17, 32, 341, 613, *range(80000, 80007), 80008, 80009, 80014)),
+        ((613, 1996), V.THROTTLED), ((613, 1487742), V.THROTTLED), ((613, 5044001), V.THROTTLED),
+        ((1, None), V.RETRY), ((2, None), V.RETRY), ((104, None), V.RETRY), ((960, None), V.RETRY),
+        ((102, None), V.REAUTHORIZE), *(((190, s), V.REAUTHORIZE) for s in (458, 460, 463, 467, 492)),
+        ((10, None), V.REAUTHORIZE), ((200, None), V.REAUTHORIZE), ((294, None), V.REAUTHORIZE),
+        ((2635, None), V.FATAL), ((368, None), V.FATAL), ((100, 33), V.SKIP),
+        ((100, None, "(#100) Tried accessing nonexisting field (x) on node type (Y)"), V.FIELD_GONE),
+        ((100, None, "(#100) x is not valid for fields param. please check"), V.FIELD_GONE),
+        ((3018, None), V.REJECTED), ((100, None, "invalid"), V.REJECTED), ((12345, None), V.REJECTED),
+    ],
+    ids=lambda value: "-".join(map(str, value[:2])) if isinstance(value, tuple) else value.value,
+)  # fmt: skip
+def test_every_known_error_has_its_meaning(error: tuple[Any, ...], expected: Verdict) -> None:
+    assert verdict(*error) is expected
+    assert verdict(*error, is_transient=True) in {expected, V.RETRY}
+
+
+def test_the_abuse_signal_asks_for_a_long_pause_of_everything() -> None:
+    error = wire.vendor_error({"error": {"code": 613, "error_subcode": 1996}}, 400)
+    assert error.wait == 900
+    assert not judge(wire.ERRORS, 400, error).one_account
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], None, "x", {"error": "x"}, {"error": {"code": "?"}}, {"error": []}]
+)
+def test_an_error_of_any_shape_is_an_error(body: Any) -> None:
+    response = Response(status=500, headers={}, body=json.dumps(body).encode())
+    error = wire.error(response)
+    assert error is not None
+    assert judge(wire.ERRORS, 500, error).verdict is V.RETRY
+
+
+def status(body: Any, code: int = 200) -> ReportState:
+    item = {"code": code, "body": body if isinstance(body, str) else json.dumps(body)}
+    (found,) = insights.statuses(json.dumps([item]).encode(), ["7"])
+    return found.state
+
+
+@pytest.mark.parametrize(
+    ("name", "percent", "state"),
+    [
+        ("Job Not Started", 0, "running"), ("Job Started", 0, "running"), ("Job Running", 100, "running"),
+        ("Job Completed", 99, "running"), ("Job Completed", 100, "ready"), ("Job Failed", 0, "failed"),
+        ("Job Skipped", 0, "failed"), ("Job Invented", 100, "running"),
+    ],
+)  # fmt: skip
+def test_a_report_is_ready_when_both_status_and_percent_say_so(
+    name: str, percent: int, state: str
+) -> None:
+    assert status({"async_status": name, "async_percent_completion": percent}).value == state
+
+
+@pytest.mark.parametrize("body", ["", "[]", "null", "7", '"x"', "<html>", "{}"])
+def test_a_poll_that_says_nothing_changes_nothing(body: str) -> None:
+    assert status(body) is ReportState.RUNNING
+
+
+@pytest.mark.parametrize("answers", [[None], ["x"], [7], [{"code": 200}], [{"body": None}]])
+def test_items_that_were_not_carried_out_are_still_running(answers: list[Any]) -> None:
+    (found,) = insights.statuses(json.dumps(answers).encode(), ["7"])
+    assert found.state is ReportState.RUNNING
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"[1,2]", b"x"])
+def test_a_batch_of_another_length_is_no_answer(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        insights.statuses(body, ["7"])
+
+
+def test_an_expired_report_is_known_as_such() -> None:
+    assert status({"error": {"code": 100, "error_subcode": 33}}, 400) is ReportState.EXPIRED
+    assert status({"error": {"code": 2}}, 500) is ReportState.RUNNING
+
+
+def test_a_submission_names_each_field_once_and_no_breakdown_among_them() -> None:
+    report = META.preset("demographics_age_and_gender", Level.AD)
+    cut = Slice(
+        platform="meta", account_id="501", window=last(2), report=report, without=("ad_name",)
+    )
+    form = insights.submit(cut).form or {}
+    fields = json.loads(form["fields"])
+    assert len(fields) == len(set(fields))
+    assert not {"age", "gender", "ad_name"} & set(fields)
+    assert json.loads(form["breakdowns"]) == ["age", "gender"]
+    assert "filtering" not in form
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (Ids(values=("1", "2")), [{"field": "ad.id", "operator": "IN", "value": ["1", "2"]}]),
+        (Ids(values=("1",), everything_else=True), [{"field": "ad.id", "operator": "NOT_IN", "value": ["1"]}]),
+        (Ids(values=(), everything_else=True), None),
+    ],
+)  # fmt: skip
+def test_ids_become_a_filter(ids: Ids, expected: Any) -> None:
+    cut = Slice(platform="meta", account_id="501", window=last(2), report=basic(), ids=ids)
+    filtering = (insights.submit(cut).form or {}).get("filtering")
+    assert (json.loads(filtering) if filtering else None) == expected
+
+
+def test_accounts_without_an_id_are_no_accounts() -> None:
+    rows = [{"id": "act_5", "name": None}, {"name": "nobody"}, {}, {"account_id": 7}]
+    found, cursor = entities.read_accounts(json.dumps({"data": rows}).encode())
+    assert [account.account_id for account in found] == ["5", "7"]
+    assert cursor is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"[{}]", b"{}", b'[{"body": "x"}]', b'[{"body": "{}"}]', b"x"]
+)
+def test_a_token_that_nobody_speaks_of_is_no_answer(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        wire.read_token(body)
+
+
+def test_what_is_told_of_a_token() -> None:
+    data = {"is_valid": True, "scopes": ["ads_read"], "expires_at": 1_800_000_000}
+    facts = wire.read_token(json.dumps([{"body": json.dumps({"data": data})}]).encode())
+    assert (facts.valid, facts.scopes, facts.expires_at) == (True, ("ads_read",), 1_800_000_000)
