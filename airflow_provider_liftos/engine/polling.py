@@ -67,15 +67,17 @@ def count(points: Iterable[Checkpoint]) -> Progress:
 def watch(
     session: Session, checkpoints: Checkpoints, *, first: float, longest: float
 ) -> Flow[Progress]:
-    """Poll until no report is running, ``first`` seconds apart and then more slowly."""
-    pause = first
+    """Poll until no report is running, ``first`` seconds apart and later up to ``longest``.
+
+    A pause is a sixth of the time waited so far: what is noticed late is late by a sixth at most.
+    """
     clock = checkpoints.clock
+    began = clock.now()
     while True:
         progress = yield from poll(session, checkpoints, clock.now())
         if progress.done:
             return progress
-        yield Sleep(pause)
-        pause = min(pause * 1.5, longest)
+        yield Sleep(min(max(first, (clock.now() - began) / 6), longest))
 
 
 def _note(
