@@ -38,12 +38,12 @@ class Run:
         """Wait for the moment, kill, and bring back what does not come back by itself."""
         task_id = "extract" if moment in {"submitting", "waiting", "fetching"} else moment
         getattr(self, moment)()
-        self.kills += 1
         safe = self.live.fetched(self.run_id)
+        tasks = self.live.tasks(DAG, self.run_id, task_id)
+        busy = [task for task in tasks if task["state"] == "running"]
+        # A scheduler takes all tasks with it, each of which may have just asked for a report.
+        self.kills += max(len(busy), 1) if victim == "scheduler" else 1
         if victim == "task":
-            busy = [
-                t for t in self.live.tasks(DAG, self.run_id, task_id) if t["state"] == "running"
-            ]
             self.live.kill_task(busy[0])
         else:
             self.live.kill_and_restart(victim)
