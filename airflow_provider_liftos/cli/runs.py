@@ -13,7 +13,7 @@ def runs(args: Any) -> None:
 
     line = "{:19}  {:32} {:10} {:11} {:>9} {:>8} {:>7}  {}"
     print(line.format("started (UTC)", "run", "task", "status", "rows", "requests", "seconds", ""))
-    for entry in Ledger(config.state_store(), "default").rows(limit=args.limit):
+    for entry in Ledger(config.state_store(), args.org).rows(limit=args.limit):
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.started_at))
         seconds = f"{entry.finished_at - entry.started_at:.1f}" if entry.finished_at else ""
         task = entry.run.task_id + (f"[{entry.run.map_index}]" if entry.run.map_index >= 0 else "")

@@ -39,7 +39,7 @@ OPTIONS = (
            description="Reports that one task reads at the same time."),
     Option(name="poll_seconds", kind="float", default="10",
            description="Pause between the first two looks at running reports; grows to a minute."),
-    Option(name="min_defer_seconds", kind="float", default="10",
+    Option(name="min_defer_seconds", kind="float", default="15",
            description="Shortest deferral. Airflow 3.3 may fail a task whose trigger fires within "
            "seconds of the deferral; this keeps clear of it."),
     Option(name="report_timeout_seconds", kind="float", default="0",
