@@ -7,7 +7,8 @@ asking and hearing the answer wastes at most that one remote report, and the cou
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.state.store import StateStore, insert_into
 from airflow_provider_liftos.state.tables import slices as table
+
+log = logging.getLogger(__name__)
 
 PLANNED, INTENT, SUBMITTED, READY = "planned", "intent", "submitted", "ready"
 FAILED, FETCHED, SPLIT, GIVEN_UP = "failed", "fetched", "split", "given_up"
@@ -193,3 +196,34 @@ def root(points: Mapping[str, Checkpoint], point: Checkpoint) -> str:
 def outside(points: Mapping[str, Checkpoint], roots: Collection[str]) -> list[Checkpoint]:
     """Those that are neither among ``roots`` (fingerprints) nor descend from one of them."""
     return [point for point in points.values() if root(points, point) not in roots]
+
+
+def unheard(points: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Those whose submission's answer was never heard, planned again: its report is lost."""
+    found = [point for point in points if point.state == INTENT]
+    for point in found:
+        point.state, point.wasted = PLANNED, point.wasted + 1
+    return found
+
+
+def given_up(points: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Those given up or dropped, planned again: what stood in their way may be mended by now."""
+    found = [point for point in points if point.state in {GIVEN_UP, DROPPED}]
+    for point in found:
+        metrics = point.slice.report.metrics if point.slice.report else ()
+        point.dropped = tuple(name for name in point.dropped if name not in metrics)
+        point.wasted += point.report_id is not None
+        point.state, point.report_id, point.deadline = PLANNED, None, None
+        point.failures, point.files, point.error = 0, (), {}
+    return found
+
+
+def damaged(
+    points: Iterable[Checkpoint], intact: Callable[[Sequence[File]], bool]
+) -> list[Checkpoint]:
+    """Those whose files are not what they were, to be fetched again."""
+    found = [point for point in points if point.state == FETCHED and not intact(point.files)]
+    for point in found:
+        log.warning("staged files of %s are damaged; fetching them again", point.slice.label)
+        point.state, point.files = READY if point.report_id else PLANNED, ()
+    return found

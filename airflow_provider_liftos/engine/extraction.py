@@ -51,6 +51,8 @@ class Options:
     """How hard to try. ``report_timeout`` in seconds, None for the platform's own.
 
     On the ``last_try`` an account that is out of reach is given up, for the sake of the others.
+    A ``new_try`` tries again what an earlier one gave up, and looks whether its files are whole;
+    a stint after a deferral is none.
     """
 
     report_attempts: int = 2
@@ -58,6 +60,7 @@ class Options:
     page_size: int | None = None
     fetch_threads: int = 4
     last_try: bool = False
+    new_try: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,7 @@ class Extraction:
     _troubles: list[LiftosError] = field(default_factory=list)
     _pauses: dict[str, float] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
+    _began: bool = False
 
     def advance(self, cuts: Sequence[Slice]) -> Waiting | Finished:
         """Do all that can be done now.
@@ -167,19 +171,13 @@ class Extraction:
 
     def _recover(self) -> None:
         """Make sense of what an earlier stint left behind."""
-        for point in self._points.values():
-            if point.state == cp.INTENT:
-                # The answer to the submission was never heard: that report, if any, is lost.
-                point.wasted += 1
-                point.state = cp.PLANNED
-                self.checkpoints.save(point)
-            elif point.state == cp.FETCHED and not self.staging.intact(point.files):
-                log.warning(
-                    "staged files of %s are damaged; fetching them again", point.slice.label
-                )
-                point.state = cp.READY if point.report_id else cp.PLANNED
-                point.files = ()
-                self.checkpoints.save(point)
+        changed = cp.unheard(self._points.values())
+        if self.options.new_try and not self._began:
+            changed += cp.given_up(self._points.values())
+            changed += cp.damaged(self._points.values(), self.staging.intact)
+        self._began = True
+        if changed:
+            self.checkpoints.save(*changed)
 
     # -- submitting -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_liftos.engine.checkpoint import given_up
 from airflow_provider_liftos.engine.extraction import Extraction, Options, Waiting
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.platform import Platform, RowMapping
@@ -290,3 +291,40 @@ def test_on_the_last_try_an_account_out_of_reach_is_given_up_for_the_others(
     assert [cut.slice.account_id for cut in done.failed] == [gone]
     assert harness.published_equals_truth()
     assert len(harness.journal()) <= 20
+
+
+def test_a_new_try_asks_again_for_what_was_given_up(harness: Harness) -> None:
+    barred, gone = (account_of(harness.sandbox, i).account_id for i in (0, 1))
+    harness.sandbox.faults.add(kind="http_500", account=barred, code=200, status=403)
+    harness.sandbox.faults.add(kind="http_500", account=gone)
+    cuts = harness.slices([basic()], last(2), accounts=(0, 1), streams=["campaigns"])
+    with pytest.raises(Unavailable):
+        harness.extract(cuts)
+    states = {p.state for p in harness.points() if p.slice.account_id == barred}
+    assert states == {"given_up"}
+    harness.sandbox.faults.clear()
+    harness.pass_time(600)
+    done = harness.run_to_end(cuts)
+    assert not done.failed
+    assert harness.published_equals_truth()
+
+
+def test_a_field_that_came_back_is_asked_for_by_the_next_try(harness: Harness) -> None:
+    extraction = harness.extraction()
+    (point,) = extraction.checkpoints.add(harness.slices([basic()], last(1)))
+    point.slice = point.slice.narrowed(report=replace(basic(), metrics=("spend",)))
+    point.state, point.dropped = "dropped", ("reach", "spend")
+    (again,) = given_up([point])
+    assert (again.state, again.dropped) == ("planned", ("reach",))
+
+
+def test_a_stint_after_a_deferral_leaves_what_was_given_up(harness: Harness) -> None:
+    barred = account_of(harness.sandbox, 0).account_id
+    harness.sandbox.faults.add(kind="http_500", account=barred, code=200, status=403)
+    cuts = harness.slices([basic()], last(2))
+    assert harness.extract(cuts).failed
+    harness.sandbox.faults.clear()
+    asked = len(harness.journal())
+    harness.how = Options(new_try=False)
+    assert harness.extract(cuts).failed
+    assert len(harness.journal()) == asked
