@@ -79,6 +79,7 @@ def _home() -> str:
     return os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
 
 
+SHARED = "shared://"
 _MANY_HOSTS = ("celery", "kubernetes", "edge", "ecs", "batch")
 
 
@@ -104,14 +105,19 @@ def refuse_one_host() -> None:
     if not staging_url or staging_url.startswith(("/", "file://")):
         raise ConfigurationError(
             f"{executor} runs tasks on several hosts, but staging is a folder on one",
-            hint="Set [liftos] staging_url to an object store, or shared://<path> for a folder"
-            " that every host mounts.",
+            hint="Set [liftos] staging_url to shared://<path>, a folder that every host mounts.",
+        )
+    if not text("duckdb_path").startswith(SHARED):
+        raise ConfigurationError(
+            f"{executor} runs tasks on several hosts, but the DuckDB warehouse is a file on one",
+            hint="Set [liftos] duckdb_path to shared://<path>, a file that every host mounts with"
+            " working locks.",
         )
 
 
 def duckdb_path() -> str:
     """Path of the default warehouse."""
-    return text("duckdb_path") or f"{_home()}/liftos/warehouse.duckdb"
+    return text("duckdb_path").removeprefix(SHARED) or f"{_home()}/liftos/warehouse.duckdb"
 
 
 def state_store() -> StateStore:
@@ -134,7 +140,7 @@ def staging() -> Staging:
 
     refuse_one_host()
     url = text("staging_url") or f"{_home()}/liftos/staging"
-    for scheme in ("file://", "shared://"):
+    for scheme in ("file://", SHARED):
         url = url.removeprefix(scheme)
     if "://" not in url:
         return Staging(url)

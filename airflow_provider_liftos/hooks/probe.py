@@ -10,6 +10,7 @@ from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized, Una
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
 from airflow_provider_liftos.model.wire import Request, Response, judge
 from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.redact import redact
 
 TEST_SECONDS = 10.0
 """Longest a test may take: it may run inside the API server."""
@@ -35,7 +36,7 @@ def _look(platform: Platform, credentials: Credentials) -> str:
         token = platform.read_token(
             _send(sender, platform, credentials, platform.token(credentials))
         )
-        _check(platform, token)
+        _check(platform, token, credentials)
         body = _send(sender, platform, credentials, platform.accounts(None, 100))
         accounts, more = platform.read_accounts(body)
     except ValueError as error:
@@ -61,10 +62,11 @@ def _send(
     raise refuse(platform, credentials, judgement, None, response.status)
 
 
-def _check(platform: Platform, token: TokenFacts) -> None:
+def _check(platform: Platform, token: TokenFacts, credentials: Credentials) -> None:
     if not token.valid:
+        note = redact(token.note, credentials.secrets.values())
         raise NotAuthorized(
-            f"the access token is not valid{': ' + token.note if token.note else ''}",
+            f"the access token is not valid{': ' + note if note else ''}",
             platform=platform.name,
             hint="Put a new token into the connection.",
         )

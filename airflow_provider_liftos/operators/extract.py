@@ -57,7 +57,6 @@ class LiftosExtractOperator(LiftosOperator):
         self.slice_days = slice_days
         self.page_size = page_size
         self.deferrable = deferrable
-        self._extraction: Extraction | None = None
 
     def execute(
         self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None
@@ -69,6 +68,8 @@ class LiftosExtractOperator(LiftosOperator):
                 raise told(event)
             from airflow_provider_liftos.engine.extraction import Finished
 
+            if event is None:
+                self._forget_finished(context)
             extraction = self._build(context)
             cuts = self._slices(context, extraction.session.platform)
             while True:
@@ -80,8 +81,33 @@ class LiftosExtractOperator(LiftosOperator):
             self._note(extraction, entry)
             facts = outcome.manifest.facts
             entry.warnings = tuple(facts.get("warnings", ()))
-            entry.detail = {"slices": len(outcome.manifest.slices)} | _failures(outcome.manifest)
+            entry.detail = {
+                "slices": len(outcome.manifest.slices),
+                "max_tries": _max_tries(context),
+                **_failures(outcome.manifest),
+            }
             return write_manifest(extraction.staging, outcome.manifest, self.phase)
+
+    def _forget_finished(self, context: Mapping[str, Any]) -> None:
+        """Forget what an earlier success left, if this is a Clear of it.
+
+        The success callback does so as a rule; it may have been killed, or never called ("mark
+        success"). A Clear raises ``max_tries``, a retry after a kill does not.
+        """
+        from airflow_provider_liftos.state.ledger import Ledger
+
+        ti, org_id = context["ti"], str(self.batch["org_id"])
+        ledger = Ledger(config.state_store(), org_id)
+        done = [
+            entry
+            for entry in ledger.rows(
+                dag_id=ti.dag_id, run_id=ti.run_id, phase=self.phase, status="success"
+            )
+            if f"{ti.dag_id}/{ti.run_id}/{entry.run.task_id}/{entry.run.map_index}"
+            == scope(context)
+        ]
+        if done and done[0].detail.get("max_tries") != _max_tries(context):
+            _forget(context, org_id)
 
     def _build(self, context: Mapping[str, Any]) -> Extraction:
         from airflow_provider_liftos.engine.checkpoint import Checkpoints
@@ -93,7 +119,7 @@ class LiftosExtractOperator(LiftosOperator):
         store = config.state_store()
         accounts = [Account.from_json(item["account"]) for item in self.batch["accounts"]]
         self.account_url = hook.platform.account_url(accounts[0].account_id)
-        extraction = Extraction(
+        return Extraction(
             session=hook.session(credentials, store),
             sender=HttpSender(),
             checkpoints=Checkpoints(store, credentials.org_id, scope(context)),
@@ -107,14 +133,13 @@ class LiftosExtractOperator(LiftosOperator):
                 last_try=_is_last_try(context["ti"]),
             ),
         )
-        self._extraction = extraction
-        return extraction
 
     def _slices(self, context: Mapping[str, Any], platform: Platform) -> list[Slice]:
         from airflow_provider_liftos.engine import plan
 
         params = context.get("params") or {}
-        reports = [as_report(platform, r) for r in (params.get("reports") or self.reports)]
+        given = self.reports if params.get("reports") is None else params["reports"]
+        reports = [as_report(platform, report) for report in given]
         streams = self.streams if params.get("streams") is None else params["streams"]
         windows = [
             (
@@ -165,6 +190,11 @@ class LiftosExtractOperator(LiftosOperator):
         )
 
 
+def _max_tries(context: Mapping[str, Any]) -> int | None:
+    most = getattr(context["ti"], "max_tries", None)
+    return None if most is None else int(most)
+
+
 def _is_last_try(task_instance: Any) -> bool:
     most = getattr(task_instance, "max_tries", None)
     return most is not None and int(task_instance.try_number) > int(most)
@@ -195,9 +225,12 @@ def consume(context: Mapping[str, Any]) -> None:
     Runs after Airflow has noted the success: a kill before that resumes, a Clear after it starts
     afresh.
     """
+    _forget(context, str(context["task"].batch["org_id"]))
+
+
+def _forget(context: Mapping[str, Any], org_id: str) -> None:
     from airflow_provider_liftos.engine.checkpoint import Checkpoints
 
-    org_id = str(context["task"].batch["org_id"])
     Checkpoints(config.state_store(), org_id, scope(context)).consume()
 
 

@@ -17,7 +17,8 @@ def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> 
     1. params ``since`` and ``until``, ``last_n_days`` or ``lifetime``; 2. the partition key;
     3. a data interval that is not empty, in days of the schedule's zone, re-read through the
     restatement window when the schedule made the run (a backfill names its own days); 4. the last
-    days.
+    days. A run by hand never takes its interval: Airflow's form fills in a logical date, from which
+    follows an interval that nobody has asked for.
     """
     params = context.get("params") or {}
     explicit = _explicit(params)
@@ -27,12 +28,12 @@ def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> 
         day = _day(str(key)[:10], "partition key")
         return DateRange(since=day, until=day)
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if start is not None and end is not None and end > start:
+    if start is not None and end is not None and end > start and _kind(context) != "manual":
         since, end_day = (moment.astimezone(_zone(context)).date() for moment in (start, end))
         until = max(since, end_day - timedelta(days=1))
         lookback = params.get("lookback_days")
         if lookback is None:
-            lookback = restatement_days if _scheduled(context) else 0
+            lookback = restatement_days if _kind(context) == "scheduled" else 0
         return DateRange(since=since, until=until, lookback_days=int(lookback))
     return DateRange(last_days=last_days)
 
@@ -72,6 +73,7 @@ def _zone(context: Mapping[str, Any]) -> tzinfo:
     return ZoneInfo(zone) if isinstance(zone, str) else zone
 
 
-def _scheduled(context: Mapping[str, Any]) -> bool:
+def _kind(context: Mapping[str, Any]) -> str:
+    """``scheduled``, ``manual``, ``backfill``, ..."""
     run = context.get("dag_run")
-    return str(getattr(run, "run_type", "")).rpartition(".")[2].lower() == "scheduled"
+    return str(getattr(run, "run_type", "")).rpartition(".")[2].lower()

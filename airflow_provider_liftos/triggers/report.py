@@ -92,6 +92,8 @@ class ReportTrigger(BaseTrigger):
                     await _until(pause.until)
                 except Unavailable as error:
                     self.log.warning("polling goes on: %s", error)
+                    if await asyncio.to_thread(_overdue, checkpoints):
+                        return {"status": "overdue"}
                     await asyncio.sleep(self.poll_seconds)
                 else:
                     return {"status": "done", "ready": progress.ready, "failed": progress.failed}
@@ -130,6 +132,15 @@ class ReportTrigger(BaseTrigger):
         async with AsyncHttpSender() as sender:
             cancelled = await arun(polling.cancel(session, checkpoints), sender)
         self.log.info("%s running reports were cancelled", cancelled)
+
+
+def _overdue(checkpoints: Any) -> bool:
+    """Whether no report has time left: the worker decides then, instead of polling for ever."""
+    from airflow_provider_liftos.engine.checkpoint import SUBMITTED
+
+    now = checkpoints.clock.now()
+    running = [p for p in checkpoints.load().values() if p.state == SUBMITTED]
+    return all(p.deadline is not None and p.deadline < now for p in running)
 
 
 async def _until(moment: float) -> None:

@@ -40,4 +40,14 @@ def test_several_hosts_take_what_all_of_them_reach(
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
     monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
     monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", url)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__DUCKDB_PATH", "shared:///mnt/w.duckdb")
     config.refuse_one_host()
+    assert config.duckdb_path() == "/mnt/w.duckdb"
+
+
+def test_several_hosts_refuse_a_warehouse_in_a_local_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "shared:///mnt/staging")
+    with pytest.raises(ConfigurationError, match="DuckDB warehouse is a file on one"):
+        config.refuse_one_host()

@@ -157,6 +157,34 @@ def test_a_second_try_goes_on_and_success_forgets(liftos):
     assert submitted() == 6, "after success everything is asked for afresh"
 
 
+def test_a_clear_starts_afresh_even_if_the_success_callback_never_ran(liftos):
+    chain = Chain(liftos)
+    [batch] = chain.plan()
+
+    def submitted() -> int:
+        posts = liftos.sandbox.journal.entries("meta", contains="POST")
+        return sum(entry["path"].endswith("/insights") for entry in posts)
+
+    chain.fetched(batch)
+    once = submitted()
+    retry = chain.context("extract")
+    chain.extract(batch, deferrable=False).execute(retry)
+    assert submitted() == once, "killed before the success was noted: a retry goes on"
+    cleared = chain.context("extract")
+    cleared["ti"].max_tries = 3  # what a Clear of a finished task does
+    chain.extract(batch, deferrable=False).execute(cleared)
+    assert submitted() == 2 * once, "cleared after it: everything is asked for afresh"
+
+
+def test_no_reports_means_none(liftos):
+    chain = Chain(liftos)
+    [batch] = chain.plan()
+    context = chain.context("extract")
+    context["params"] = {**context["params"], "reports": [], "streams": ["campaigns"]}
+    summary = chain.extract(batch, deferrable=False).execute(context)
+    assert summary["slices"] == len(batch["accounts"])
+
+
 def test_callbacks_of_a_user_run_beside_ours():
     def mine(_context) -> None: ...
 

@@ -68,7 +68,7 @@ def test_the_lookback_can_be_set():
     )
 
 
-@pytest.mark.parametrize("run_type", [DagRunType.BACKFILL, DagRunType.MANUAL, "backfill"])
+@pytest.mark.parametrize("run_type", [DagRunType.BACKFILL, "backfill"])
 def test_a_backfill_names_its_own_days(run_type):
     assert window(run_type=run_type, **interval()) == DateRange(since=DAY, until=DAY)
 
@@ -81,7 +81,7 @@ def test_a_week_is_seven_days():
 
 def test_an_hour_is_its_day():
     hour = interval(TEN, datetime(2026, 11, 20, 11, tzinfo=UTC))
-    assert window(**hour) == DateRange(since=DAY, until=DAY)
+    assert window(run_type=DagRunType.BACKFILL, **hour) == DateRange(since=DAY, until=DAY)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,8 @@ def test_senseless_params_are_refused_in_words(params, says):
 def test_a_partition_key_that_is_no_day_is_refused():
     with pytest.raises(ConfigurationError, match="partition key is 'emea'"):
         window(partition_key="emea")
+
+
+@pytest.mark.parametrize("run_type", [DagRunType.MANUAL, "manual"])
+def test_a_run_by_hand_does_not_take_the_interval_airflow_infers(run_type):
+    assert window(run_type=run_type, **interval()) == DateRange(last_days=30)
