@@ -101,6 +101,15 @@ class Checkpoints:
             for point in points:
                 self._update(connection, point)
 
+    def note(self, *points: Checkpoint) -> None:
+        """Write what was heard of running reports, unless the slice has moved on meanwhile."""
+        with self._store.write() as connection:
+            for point in points:
+                same = and_(table.c.state == SUBMITTED, table.c.report_id == point.report_id)
+                values = self._values(point)
+                heard = {name: values[name] for name in ("state", "error", "updated_at")}
+                connection.execute(update(table).where(self._is(point), same).values(**heard))
+
     def replace(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> list[Checkpoint]:
         """Put parts in the place of a slice, in one transaction: no kill leaves half a split."""
         point.state, point.split_by = SPLIT, by

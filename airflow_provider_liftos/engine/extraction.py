@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,6 @@ from airflow_provider_liftos.model.errors import (
     Unavailable,
 )
 from airflow_provider_liftos.model.report import Account, Slice
-from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.model.wire import Judgement, Request, VendorError, Verdict, judge
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
 from airflow_provider_liftos.transport.session import Session
@@ -106,6 +106,7 @@ class Extraction:
     _pauses: dict[str, float] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _began: bool = False
+    _one_by_one: threading.RLock = field(default_factory=threading.RLock)
 
     def advance(self, cuts: Sequence[Slice]) -> Waiting | Finished:
         """Do all that can be done now.
@@ -250,8 +251,10 @@ class Extraction:
         as_of = self._now()
         files = self._run(self._fetching(point))
         if point.slice.find_ids:
-            point.files = files
-            self._split_by_ids(point, results.read_ids(self.staging, files))
+            ids = results.read_ids(self.staging, files)
+            with self._one_by_one:
+                point.files = files
+                self._split_by_ids(point, ids)
             return
         point.files, point.state = files, cp.FETCHED
         point.as_of = point.as_of if point.slice.report else as_of
@@ -284,26 +287,30 @@ class Extraction:
         """Carry out work on one slice; its troubles never stop the others."""
         try:
             work()
-        except StagingError:
-            raise
-        except (Throttled, CircuitOpen) as pause:
-            self._pause_or_give_up(point, pause)
-        except TooMuchData as error:
-            self._shrink(point, error)
-        except FieldGone as error:
-            self._drop(point, error.field, error)
-        except NotReady as error:
-            self._wait_or_again(point, error)
-        except (Missing, ReportFailed) as error:
-            self._again_or_give_up(point, error)
-        except NotAuthorized as error:
-            if not error.one_account:
-                raise
-            self._give_up(point, error)
-        except Unavailable as error:
-            self._out_of_reach(point, error)
         except LiftosError as error:
-            self._give_up(point, error)
+            with self._one_by_one:
+                self._mend(point, error)
+
+    def _mend(self, point: Checkpoint, error: LiftosError) -> None:
+        match error:
+            case StagingError():
+                raise error
+            case Throttled() | CircuitOpen():
+                self._pause_or_give_up(point, error)
+            case TooMuchData():
+                self._shrink(point, error)
+            case FieldGone():
+                self._drop(point, error.field, error)
+            case NotReady():
+                self._wait_or_again(point, error)
+            case Missing() | ReportFailed():
+                self._again_or_give_up(point, error)
+            case NotAuthorized() if not error.one_account:
+                raise error
+            case Unavailable():
+                self._out_of_reach(point, error)
+            case _:
+                self._give_up(point, error)
 
     def _pause_or_give_up(self, point: Checkpoint, pause: Throttled | CircuitOpen) -> None:
         account_id = point.slice.account_id
@@ -418,7 +425,8 @@ class Extraction:
         """Go on without a field, and remember that it is missing."""
         rest = split.without(point.slice, name)
         last = rest.report is not None and not rest.report.metrics
-        if not self._can_do_without(name, point.slice, rest) or (last and not self._is_part(point)):
+        needed = not split.can_do_without(self.session.platform, name, point.slice, rest)
+        if needed or (last and not self._is_part(point)):
             self._give_up(point, error)
             return
         self.session.usage.warn(f"the platform no longer gives {name!r}; going on without it")
@@ -429,18 +437,6 @@ class Extraction:
             point.slice, point.failures = rest, 0
             point.state, point.report_id = cp.PLANNED, None
         self.checkpoints.save(point)
-
-    def _can_do_without(self, name: str, cut: Slice, rest: Slice) -> bool:
-        """Whether rows are rows without that field, and leaving it out changes the question."""
-        platform = self.session.platform
-        if cut.report:
-            submit = platform.reports.submit
-            needed = platform.mapping(cut.report, {}).required
-            return name not in needed and submit(rest) != submit(cut)
-        stream = platform.stream(str(cut.stream))
-        key = TABLES[stream.table].key[-1]
-        needed = tuple(f.source for f in stream.fields if f.column == key)
-        return name not in needed and stream.request(rest, 1, None) != stream.request(cut, 1, None)
 
     def _is_part(self, point: Checkpoint) -> bool:
         """Whether other parts of a split by fields bring the rows."""

@@ -52,7 +52,7 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
         secrets = session.credentials.secrets.values()
         changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now, secrets)]
         if changed:
-            yield Do(lambda changed=changed: checkpoints.save(*changed))  # type: ignore[misc]
+            yield Do(lambda changed=changed: checkpoints.note(*changed))  # type: ignore[misc]
     return count(points.values())
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
+from airflow_provider_liftos.model.unified import TABLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +103,15 @@ def without(cut: Slice, field: str) -> Slice:
         return cut.narrowed(without=tuple(dict.fromkeys((*cut.without, field))))
     rest = tuple(metric for metric in report.metrics if metric != field)
     return cut.narrowed(report=replace(report, metrics=rest))
+
+
+def can_do_without(platform: Platform, name: str, cut: Slice, rest: Slice) -> bool:
+    """Whether rows are rows without that field, and ``rest``, which lacks it, asks otherwise."""
+    if cut.report:
+        submit = platform.reports.submit
+        needed = platform.mapping(cut.report, {}).required
+        return name not in needed and submit(rest) != submit(cut)
+    stream = platform.stream(str(cut.stream))
+    key = TABLES[stream.table].key[-1]
+    needed = tuple(f.source for f in stream.fields if f.column == key)
+    return name not in needed and stream.request(rest, 1, None) != stream.request(cut, 1, None)
