@@ -27,9 +27,8 @@ OPTIONS = (
     Option(name="state_conn_id", kind="string", default=None,
            description="Airflow connection (postgres) of the state store; wins over state_url."),
     Option(name="staging_url", kind="string", default=None,
-           description="Where files wait between tasks: a folder or an object store, as "
-           "ObjectStoragePath takes it. Default: liftos/staging under AIRFLOW_HOME. Several hosts "
-           "need a location that all reach: s3://..., or shared:///path for a common mount."),
+           description="Where files wait between tasks. Default: liftos/staging under "
+           "AIRFLOW_HOME. Several hosts need shared:///path, a folder that all of them mount."),
     Option(name="duckdb_path", kind="string", default=None,
            description="File of the default warehouse. "
            "Default: liftos/warehouse.duckdb under AIRFLOW_HOME."),
