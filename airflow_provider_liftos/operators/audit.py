@@ -20,7 +20,7 @@ class LiftosAuditOperator(LiftosOperator):
     """Run the suite over all slices of a run; returns decisions and scores.
 
     ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned
-    and did not come are findings. ``block_on`` and ``minimum_score`` say what keeps a slice from
+    and did not come are findings, and ``missing`` in the result. ``block_on`` and ``minimum_score`` say what keeps a slice from
     being published.
     """
 
@@ -63,11 +63,8 @@ class LiftosAuditOperator(LiftosOperator):
             outcome = audit(
                 manifest,
                 warehouse=open_warehouse(self.warehouse_conn_id, manifest.org_id, store),
-                expected_accounts=[
-                    str(item["account"]["account_id"])
-                    for batch in self.planned or ()
-                    for item in batch["accounts"]
-                ],
+                expected_accounts=self._expected("accounts"),
+                unplanned=self._expected("failed"),
                 today=datetime.fromtimestamp(store.clock.now(), UTC),
                 policy=Policy(block_on=frozenset(self.block_on), minimum_score=self.minimum_score),
                 delay_days=platform.availability.delay_days,
@@ -93,4 +90,15 @@ class LiftosAuditOperator(LiftosOperator):
                 "score": outcome.score.value,
                 "level": outcome.score.level,
                 "blocked": len(outcome.blocked),
+                "missing": list(outcome.missing),
             }
+
+    def _expected(self, key: str) -> dict[str, str]:
+        """Accounts of the plan's batches, with what kept one from being planned."""
+        items = [item for batch in self.planned or () for item in batch.get(key) or ()]
+        return {_account_id(item): str(item.get("error", "")) for item in items}
+
+
+def _account_id(item: Mapping[str, Any]) -> str:
+    account = item.get("account", item)
+    return str(account["account_id"] if isinstance(account, Mapping) else account)

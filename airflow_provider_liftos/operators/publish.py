@@ -24,7 +24,7 @@ class LiftosPublishOperator(LiftosOperator):
     """Publish the slices that the audit allows, then say whether anything is missing.
 
     ``audited`` is the audit task's result. ``on_partial`` is what becomes of the task when some
-    slices could not be published: ``fail`` (after publishing the others) or ``warn``.
+    slices could not be published or planned accounts are missing: ``fail`` (after publishing the others) or ``warn``.
     """
 
     phase: ClassVar[str] = "publish"
@@ -52,9 +52,10 @@ class LiftosPublishOperator(LiftosOperator):
         with translated():
             staging = config.staging()
             manifest = read_manifest(staging, self.audited)
-            decisions = staging.read_json(str(self.audited["decisions"]))["decisions"]
+            verdicts = staging.read_json(str(self.audited["decisions"]))
         with self.recorded(context, manifest.org_id) as entry:
-            held = {d["fingerprint"]: d for d in decisions if d["verdict"] == "block"}
+            held = {d["fingerprint"]: d for d in verdicts["decisions"] if d["verdict"] == "block"}
+            missing = verdicts.get("missing") or {}
             store = config.state_store()
             warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
             rows = published = 0
@@ -72,18 +73,19 @@ class LiftosPublishOperator(LiftosOperator):
                 rows, published = rows + done.rows_after, published + 1
             warehouse.discard(manifest.load_id)
             entry.work = Work(rows=rows)
-            entry.warnings = tuple(_line(d) for d in held.values())
+            entry.warnings = (
+                *(f"{account} was not extracted: {why}" for account, why in missing.items()),
+                *(_line(d) for d in held.values()),
+            )
             self.datasets = sorted(
                 {f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices}
             )
-            summary = self._summary(manifest, rows, published, len(held))
+            summary = self._summary(manifest, rows, published, len(entry.warnings))
             self._tell(context, summary)
-            if held and self.on_partial == "fail":
+            if entry.warnings and self.on_partial == "fail":
                 entry.status = "partial"
                 raise QualityError(
-                    f"{published} slices are published, {len(held)} were held back: "
-                    + "; ".join(entry.warnings[:_NAMED])
-                    + (f"; and {len(held) - _NAMED} more" if len(held) > _NAMED else ""),
+                    _told(published, len(held), len(missing), entry.warnings),
                     score=float(self.audited["score"] or 0),
                     failed=entry.warnings,
                 )
@@ -124,6 +126,16 @@ class LiftosPublishOperator(LiftosOperator):
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
         """The published tables as output."""
         return lineage.facets(self.platform, self.warehouse_conn_id, outputs=self.datasets)
+
+
+def _told(published: int, held: int, missing: int, lines: Sequence[str]) -> str:
+    accounts = f", {missing} of the accounts did not come" if missing else ""
+    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return (
+        f"{published} slices are published, {held} were held back{accounts}: "
+        + "; ".join(lines[:_NAMED])
+        + more
+    )
 
 
 def _line(decision: Mapping[str, Any]) -> str:

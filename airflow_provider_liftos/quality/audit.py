@@ -26,13 +26,17 @@ TableOf = Callable[[SliceResult], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOutcome:
-    """Findings, decisions in the order of the manifest's slices, and scores."""
+    """Findings, decisions in the order of the manifest's slices, and scores.
+
+    ``missing`` are expected accounts of which the manifest has no slice at all, with the reason.
+    """
 
     platform: str
     findings: tuple[Finding, ...]
     decisions: tuple[Decision, ...]
     score: Score
     accounts: Mapping[str, Score]
+    missing: Mapping[str, str]
 
     @property
     def failed(self) -> tuple[Finding, ...]:
@@ -45,11 +49,6 @@ class AuditOutcome:
         """Decisions against publishing."""
         return tuple(d for d in self.decisions if d.verdict is Verdict.BLOCK)
 
-    def publishable(self, manifest: Manifest) -> tuple[SliceResult, ...]:
-        """Slices of the audited manifest that may be published."""
-        blocked = {d.fingerprint for d in self.blocked}
-        return tuple(r for r in manifest.slices if r.slice.fingerprint() not in blocked)
-
     def to_json(self) -> dict[str, Any]:
         """Scores and decisions, small enough to travel between tasks."""
         return {
@@ -58,6 +57,7 @@ class AuditOutcome:
             "level": self.score.level,
             "accounts": {a: {"score": s.value, "level": s.level} for a, s in self.accounts.items()},
             "decisions": [d.to_json() for d in self.decisions],
+            "missing": dict(self.missing),
         }
 
 
@@ -66,6 +66,7 @@ def audit(
     *,
     warehouse: days.Reader,
     expected_accounts: Collection[str | Account],
+    unplanned: Mapping[str, str] | None = None,
     today: date | datetime,
     previous: Sequence[days.PublishedDay] | None = None,
     policy: Policy | None = None,
@@ -76,6 +77,7 @@ def audit(
 ) -> AuditOutcome:
     """Judge a loaded, unpublished manifest.
 
+    ``unplanned`` are further expected accounts that nothing could be asked for, with the reason.
     ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
     published before; None asks the warehouse. ``delay_days`` is how late the platform is by nature.
     ``exact`` names reports whose breakdown values partition every row. ``severities`` regrades
@@ -88,6 +90,8 @@ def audit(
     run = _Run(manifest, warehouse, table_of or (lambda result: result.table), severities)
     known = days.published_days(warehouse, manifest) if previous is None else previous
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
+    reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
+    missing = facts.missing(manifest, reasons)
     findings = (
         *run.row_findings(),
         *run.slice_findings(
@@ -96,7 +100,7 @@ def audit(
                 published=known, today=today, delay_days=delay_days, exact=exact,
             )
         ),
-        *run.account_findings(facts.accounts_present(manifest, dict.fromkeys(accounts))),
+        *run.account_findings(facts.accounts_present(manifest, reasons)),
     )  # fmt: skip
     scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
     return AuditOutcome(
@@ -105,6 +109,7 @@ def audit(
         decisions=_decisions(manifest, findings, scores, policy or Policy()),
         score=score(findings),
         accounts=scores,
+        missing=missing,
     )
 
 

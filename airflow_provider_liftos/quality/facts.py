@@ -23,6 +23,7 @@ from airflow_provider_liftos.quality.sums import drift, excess
 
 Number = tuple[float, str]
 NOTHING: Number = (nan, "")
+NO_SLICE = "no slice of the account"
 DAY = timedelta(days=1)
 COARSEST_FIRST = tuple(Level)
 
@@ -242,17 +243,30 @@ def entity_numbers(
     }
 
 
-def accounts_present(manifest: Manifest, expected: Collection[str]) -> dict[str, Number]:
-    """For each expected account whether its basic report is there in full."""
+def missing(manifest: Manifest, expected: Mapping[str, str]) -> dict[str, str]:
+    """Of expected accounts and reasons, those that the manifest has nothing of."""
+    present = {result.slice.account_id for result in manifest.slices}
+    return {account: why for account, why in expected.items() if account not in present}
+
+
+def accounts_present(manifest: Manifest, expected: Mapping[str, str]) -> dict[str, Number]:
+    """For each expected account whether it came at all, and its basic report in full.
+
+    The values of ``expected`` say why an account may have nothing.
+    """
+    absent = missing(manifest, expected)
     basic: dict[str, list[str]] = {}
     for result in manifest.slices:
         if result.slice.report and result.slice.report.name == "basic":
             basic.setdefault(result.slice.account_id, []).append(result.status)
     numbers: dict[str, Number] = {}
     for account in expected:
+        if account in absent:
+            numbers[account] = (1, absent[account])
+            continue
         states = basic.get(account, [])
         bad = len([state for state in states if state != "complete"])
-        note = f"{bad} of {len(states)} slices failed" if states else "no slice of the account"
+        note = f"{bad} of {len(states)} slices failed" if states else "no basic report"
         numbers[account] = (float(bad > 0 or not states), note) if basic else NOTHING
     return numbers
 

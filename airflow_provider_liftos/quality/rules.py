@@ -174,7 +174,7 @@ BREAKDOWNS_ADD_UP = _sum(
 )  # fmt: skip
 ACCOUNTS_PRESENT = _sum(
     "accounts_present", Dimension.COMPLETENESS, Severity.HIGH,
-    "Every expected account has its basic report in full.",
+    "Every expected account came, with its basic report in full.",
     "See the account's slices in the run ledger; check that the connection still reaches it.",
 )  # fmt: skip
 

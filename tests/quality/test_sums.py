@@ -149,7 +149,6 @@ def test_an_empty_answer_after_spend_blocks(scene: Scene, known: date) -> None:
     outcome = scene.audit(scene.stage(part(), []))
     assert failing(outcome) == {"empty_is_not_zero"}
     assert outcome.decisions[0].verdict is Verdict.BLOCK
-    assert outcome.publishable(scene.manifest(scene.stage(part(), []))) == ()
 
 
 def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> None:
@@ -273,6 +272,20 @@ def test_every_expected_account_needs_its_basic_report(scene: Scene) -> None:
     assert states == {ACCOUNT: Status.PASSED, "1002": Status.FAILED, "1003": Status.FAILED}
     assert outcome.decisions[0].verdict is Verdict.PUBLISH
     assert outcome.accounts["1002"].value == 0.0
+
+
+def test_an_account_without_any_slice_is_missing_whatever_the_reports(scene: Scene) -> None:
+    rows = [r | {"report": "mine"} for r in CLEAN]
+    mine = scene.stage(part(report="mine"), rows)
+    outcome = scene.audit(
+        mine, expected_accounts=[ACCOUNT, "1002"], unplanned={"1003": "unknown time zone"}
+    )
+    assert outcome.missing == {"1002": "no slice of the account", "1003": "unknown time zone"}
+    notes = {f.account_id: f.observed for f in outcome.findings if f.rule == "accounts_present"}
+    assert notes == {ACCOUNT: "", **outcome.missing}
+    assert outcome.to_json()["missing"] == outcome.missing
+    failed = scene.audit(scene.failed(part()), expected_accounts=[ACCOUNT])
+    assert failed.missing == {}, "a slice that failed is held back as such"
 
 
 def test_runs_without_basic_reports_expect_no_account(scene: Scene) -> None:

@@ -1,0 +1,70 @@
+"""What audit and publish say when a run brought less than was planned."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_liftos.operators.audit import LiftosAuditOperator
+from airflow_provider_liftos.operators.load import LiftosLoadOperator
+from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
+from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.state.ledger import Ledger
+from tests.operators.test_tasks import Chain
+
+MINE = {"name": "mine", "level": "campaign", "metrics": ["impressions", "spend"]}
+
+
+class Partial(Chain):
+    """A dag run whose tasks after extract are asked for one by one."""
+
+    def normalized(self, extracted: dict) -> dict:
+        return LiftosNormalizeOperator(
+            task_id="normalize", platform="meta", extracted=extracted
+        ).execute(self.context("normalize"))
+
+    def loaded(self, *normalized: dict) -> dict:
+        return LiftosLoadOperator(
+            task_id="load", platform="meta", normalized=list(normalized)
+        ).execute(self.context("load"))
+
+    def audited(self, loaded: dict, planned: list[dict]) -> dict:
+        return LiftosAuditOperator(
+            task_id="audit", platform="meta", loaded=loaded, planned=planned
+        ).execute(self.context("audit"))
+
+    def published(self, audited: dict, **options) -> dict:
+        return LiftosPublishOperator(
+            task_id="publish", platform="meta", audited=audited, **options
+        ).execute(self.context("publish"))
+
+
+@pytest.mark.parametrize("report", ["basic:campaign", MINE])
+def test_a_batch_that_never_came_fails_publish_after_publishing_the_rest(liftos, report):
+    run = Partial(liftos, reports=[report])
+    first, second = run.plan(accounts_per_task=2)
+    [absent] = [item["account"]["account_id"] for item in second["accounts"]]
+    loaded = run.loaded(run.normalized(run.fetched(first)))
+    audited = run.audited(loaded, [first, second])
+    assert audited["missing"] == [absent]
+    with pytest.raises(
+        AirflowFailException, match=f"1 of the accounts did not come: {absent} was not"
+    ):
+        run.published(audited)
+    [entry] = [e for e in Ledger(liftos.store, "default").rows() if e.run.phase == "publish"]
+    assert (entry.status, entry.work.rows > 0) == ("partial", True)
+    summary = run.published(audited, on_partial="warn")
+    assert (summary["held"], summary["accounts"]) == (1, 2)
+
+
+def test_an_account_that_could_not_be_planned_is_missing_for_that_reason(liftos):
+    run = Partial(liftos)
+    [batch] = run.plan()
+    batch["failed"] = [
+        {"account_id": "77", "error": "unknown time zone"},
+        {"account": {"account_id": "78"}, "error": "too old"},
+    ]
+    audited = run.audited(run.loaded(run.normalized(run.fetched(batch))), [batch])
+    assert audited["missing"] == ["77", "78"]
+    with pytest.raises(AirflowFailException, match="77 was not extracted: unknown time zone"):
+        run.published(audited)
