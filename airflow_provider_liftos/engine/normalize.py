@@ -11,7 +11,7 @@ from airflow_provider_liftos.engine import sift
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging, unreadable
 from airflow_provider_liftos.model.errors import StagingError
-from airflow_provider_liftos.model.platform import Platform, RowMapping
+from airflow_provider_liftos.model.platform import Platform, RowMapping, Stream
 from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms import unify
@@ -74,9 +74,13 @@ class Normalizer:
         if cut.status == "failed":
             return cut
         self.staging.verify(cut.raw)
-        if cut.slice.stream:
-            return self._stream(connection, manifest, cut)
-        return self._report(connection, manifest, cut)
+        try:
+            if cut.slice.stream:
+                return self._stream(connection, manifest, cut)
+            return self._report(connection, manifest, cut)
+        except _UnreadableRowsError as error:
+            log.warning("%s Other slices go on.", error)
+            return replace(cut, status="failed", error=str(error))
 
     def _report(
         self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
@@ -85,15 +89,28 @@ class Normalizer:
         if report is None:
             raise StagingError(f"slice {cut.slice.label} is not of a report")
         mapping = self.platform.mapping(report, self.options)
+        return self._sifted(
+            manifest, cut, mapping.raw,
+            lambda part: self._unified(connection, manifest, part, report, mapping),
+        )  # fmt: skip
+
+    def _sifted(
+        self,
+        manifest: Manifest,
+        cut: SliceResult,
+        raw: Mapping[str, str],
+        work: Callable[[SliceResult], SliceResult],
+    ) -> SliceResult:
+        """Work on the whole slice; if it cannot be read, on those of its rows that can."""
         try:
-            return self._unified(connection, manifest, cut, report, mapping)
+            return work(cut)
         except _UnreadableRowsError as error:
             log.warning("%s Its rows are looked at one by one.", error)
         folder = self._folder("sifted", cut, manifest.load_id)
-        sifted = [sift.sift(self.staging, file, folder, mapping.raw) for file in cut.raw]
+        sifted = [sift.sift(self.staging, file, folder, raw) for file in cut.raw]
         clean = tuple(file for part in sifted for file in part.files)
         letters = [(reason, line) for part in sifted for reason, line in part.letters]
-        done = self._unified(connection, manifest, replace(cut, raw=clean), report, mapping)
+        done = work(replace(cut, raw=clean))
         if not letters:
             return replace(done, raw=cut.raw)
         self.reject(cut, letters[:_MOST_REJECTED])
@@ -139,13 +156,29 @@ class Normalizer:
         self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
     ) -> SliceResult:
         stream = self.platform.stream(str(cut.slice.stream))
+        return self._sifted(
+            manifest, cut, unify.stream_raw(stream),
+            lambda part: self._entities(connection, manifest, part, stream),
+        )  # fmt: skip
+
+    def _entities(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        manifest: Manifest,
+        cut: SliceResult,
+        stream: Stream,
+    ) -> SliceResult:
         if not cut.raw:
             return cut
-        facts = self._facts(manifest, cut)
-        query = unify.stream_sql(stream, facts, [file.path for file in cut.raw])
+        paths = [file.path for file in cut.raw]
+        query = unify.stream_sql(stream, self._facts(manifest, cut), paths)
         # The same entity on two pages (lists move while they are read) is one entity.
         staged = self._copy(connection, f"SELECT DISTINCT * FROM ({query})", cut, manifest.load_id)
-        return replace(cut, staged=(staged,))
+        rejected = 0
+        if staged.rows != sum(file.rows for file in cut.raw):
+            rejected = self._hand_over(connection, cut, unify.nameless_sql(stream, paths))
+        words = _words(rejected, 0, 0)
+        return replace(cut, staged=(staged,), rejected=rejected, warnings=(*cut.warnings, *words))
 
     def _facts(self, manifest: Manifest, cut: SliceResult) -> unify.Facts:
         account = cut.account
@@ -188,12 +221,19 @@ class Normalizer:
 
         try:
             return connection.execute(query).fetchall()
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise StagingError(
+                f"{cut.slice.label} cannot be normalized for now: {str(error)[:300]}",
+                platform=cut.slice.platform,
+                account=cut.slice.account_id,
+                hint="Look after the disk and memory of this worker; the next try starts again.",
+            ) from None
         except duckdb.Error as error:
             raise _UnreadableRowsError(
                 f"raw rows of {cut.slice.label} cannot be normalized: {str(error)[:300]}",
                 platform=cut.slice.platform,
                 account=cut.slice.account_id,
-                hint="Nothing was published; clear the extract task to fetch them again.",
+                hint="Its days stay as they were; clear the extract task to fetch them again.",
             ) from None
 
     def _rejected(
@@ -209,6 +249,12 @@ class Normalizer:
         if not cut.raw or (countable and sum(f.rows for f in staged) == expected):
             return 0
         query = unify.rejected_sql(mapping, [file.path for file in cut.raw])
+        return self._hand_over(connection, cut, query)
+
+    def _hand_over(
+        self, connection: duckdb.DuckDBPyConnection, cut: SliceResult, query: str
+    ) -> int:
+        """Give ``reject`` the (reason, line) of rows that a query finds; how many there are."""
         total = int(self._run(connection, f"SELECT count(*) FROM ({query})", cut)[0][0])
         if total:
             rows = self._run(connection, f"{query} LIMIT {_MOST_REJECTED}", cut)

@@ -102,7 +102,6 @@ def rejected_sql(mapping: RowMapping, files: Sequence[str]) -> str:
 def stream_sql(stream: Stream, facts: Facts, files: Sequence[str]) -> str:
     """A SELECT of one entity table's rows, without the columns of history."""
     table = TABLES[stream.table]
-    raw = {f.source: "JSON" if f.kind is Kind.JSON else "VARCHAR" for f in stream.fields}
     unit = "1" if facts.minor_units == 1 else f"{1 / facts.minor_units:.2f}::DECIMAL(4,2)"
     select = {
         f.column: f.expression.replace("{minor_unit}", unit) or identifier(f.source)
@@ -113,7 +112,7 @@ def stream_sql(stream: Stream, facts: Facts, files: Sequence[str]) -> str:
     pairs = ", ".join(f"{literal(f.source)}, {identifier(f.source)}" for f in rest)
     select["details"] = f"json_object({pairs})" if pairs else "NULL"
     fixed = {"currency": literal(facts.currency), **_lineage(facts)}
-    named = _entity_named(table, select, fixed, facts, _source(raw, files))
+    named = _entity_named(table, select, fixed, facts, _source(stream_raw(stream), files))
     content = [
         c.name
         for c in table.columns
@@ -126,7 +125,23 @@ def stream_sql(stream: Stream, facts: Facts, files: Sequence[str]) -> str:
         if c.name not in COMPUTED
     )
     own_key = table.key[-1]
-    return f"SELECT {columns} FROM ({named}) WHERE {identifier(own_key)} IS NOT NULL"
+    return f"SELECT {columns} FROM ({named}) WHERE {identifier(own_key)} <> ''"
+
+
+def nameless_sql(stream: Stream, files: Sequence[str]) -> str:
+    """Raw lines of entities without an id, with that reason."""
+    own_key = TABLES[stream.table].key[-1]
+    names = [f.source for f in stream.fields if f.column == own_key]
+    value = f"json->>{literal(names[0])}" if names else "NULL"
+    return (
+        f"SELECT {literal(own_key)} AS reason, json::VARCHAR AS line"
+        f" FROM read_ndjson_objects({_paths(files)}) WHERE coalesce({value}, '') = ''"
+    )
+
+
+def stream_raw(stream: Stream) -> dict[str, str]:
+    """DuckDB types to read a stream's raw fields with."""
+    return {f.source: "JSON" if f.kind is Kind.JSON else "VARCHAR" for f in stream.fields}
 
 
 def _paths(files: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_liftos.model.report import Level, Report
 from airflow_provider_liftos.platforms.meta import insights
+from airflow_provider_liftos.transforms import unify
 from tests.engine.harness import META, basic
 from tests.transforms.bench import Bench, row
 
@@ -245,3 +246,22 @@ def test_budgets_are_told_in_whole_units_of_the_currency(
     given = {"id": "1", "name": "x", "daily_budget": "5000"}
     done = bench.normalize("campaigns", [given, given])
     assert bench.rows(done, "daily_budget") == [(Decimal(budget),)]
+
+
+@pytest.mark.parametrize("line", [b'["odd"]', b"null", b"7", b'{"name": "N"}', b'{"id": ""}'])
+def test_an_entity_that_is_none_is_a_letter_and_the_others_stay(bench: Bench, line: bytes) -> None:
+    done = bench.normalize("campaigns", [{"id": "1", "name": "A"}, line, {"id": 2, "name": "B"}])
+    assert bench.rows(done, "campaign_id, name") == [("1", "A"), ("2", "B")]
+    assert done.rejected == len(bench.letters) == 1
+    assert done.warnings
+    assert done.status == "complete"
+
+
+@pytest.mark.parametrize("asked", ["campaigns", CAMPAIGN])
+def test_a_slice_without_hope_fails_alone(
+    bench: Bench, asked: Report | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unify, "_source", lambda _raw, _files: "nowhere")
+    done = bench.normalize(asked, [row()])
+    assert (done.status, done.staged) == ("failed", ())
+    assert "cannot be normalized" in done.error
