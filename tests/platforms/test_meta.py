@@ -34,6 +34,10 @@ V = Verdict
          "counted by the hour"),
         (Report(metrics=("video_p25_watched_actions",), breakdowns=("region",)), "video quartiles"),
         (Report(level=Level.ACCOUNT, metrics=("spend",), breakdowns=("image_asset",)), "account level"),
+        (Report(metrics=("spend", "actions"), action_breakdowns=("action_type",)),
+         "metric 'spend' cannot be broken down by actions"),
+        (Report(metrics=("video_p100_watched_actions",), action_breakdowns=("action_type",)),
+         "metric 'video_p100_watched_actions' cannot be broken down by actions"),
         (Report(time_increment=0), "1 to 90"),
         (Report(time_increment=91), "1 to 90"),
     ],
@@ -59,6 +63,8 @@ def test_defaults_are_filled_in_and_doubles_left_out() -> None:
     assert report.metrics == ("spend",)
     assert report.attribution_windows == ("default",)
     assert "spend" in insights.check(Report()).metrics
+    by_action = insights.check(Report(action_breakdowns=("action_type",)))
+    assert by_action.metrics == ("actions", "action_values")
 
 
 def test_unknown_presets_and_streams_name_the_known_ones() -> None:

@@ -30,7 +30,8 @@ DELIVERY = (
     "impressions", "clicks", "inline_link_clicks", "spend", "reach", "frequency",
     "cpc", "cpm", "ctr",
 )  # fmt: skip
-CONVERSIONS = ("actions", "action_values", "attribution_setting")
+ACTIONS = ("actions", "action_values")
+CONVERSIONS = (*ACTIONS, "attribution_setting")
 
 _PRESETS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "basic": ((), ()),
@@ -56,7 +57,7 @@ _PRESETS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def _preset(name: str) -> Callable[[Level], Report]:
     breakdowns, actions = _PRESETS[name]
-    metrics = ("actions", "action_values") if actions else (*DELIVERY, *CONVERSIONS)
+    metrics = ACTIONS if actions else (*DELIVERY, *CONVERSIONS)
     return lambda level: Report(
         name=name,
         level=level,
@@ -71,9 +72,10 @@ PRESETS = {name: _preset(name) for name in _PRESETS}
 
 def check(report: Report) -> Report:
     """The report with default metrics; ConfigurationError names what Meta would refuse."""
+    usual = ACTIONS if report.action_breakdowns else (*DELIVERY, *CONVERSIONS)
     report = replace(
         report,
-        metrics=tuple(dict.fromkeys(report.metrics)) or (*DELIVERY, *CONVERSIONS),
+        metrics=tuple(dict.fromkeys(report.metrics)) or usual,
         attribution_windows=tuple(dict.fromkeys(report.attribution_windows)) or (DEFAULT_WINDOW,),
     )
     _known("metric", report.metrics, catalog.METRICS)
@@ -91,6 +93,7 @@ def check(report: Report) -> Report:
         )
     _combination(report)
     _forbidden(report)
+    _of_actions(report)
     return report
 
 
@@ -124,6 +127,17 @@ def _forbidden(report: Report) -> None:
                 )
         if breakdown in {"image_asset", "video_asset"} and report.level is Level.ACCOUNT:
             raise ConfigurationError(f"{breakdown!r} is not available at account level; use ad")
+
+
+def _of_actions(report: Report) -> None:
+    """Beside action breakdowns a row is one action: measures of anything else have no place."""
+    for metric in report.metrics if report.action_breakdowns else ():
+        if metric not in ACTIONS:
+            raise ConfigurationError(
+                f"metric {metric!r} cannot be broken down by actions"
+                f" ({', '.join(report.action_breakdowns)}); take {' and '.join(ACTIONS)} alone,"
+                " and ask for the other metrics in a report of their own"
+            )
 
 
 def _clash(breakdown: str, metric: str) -> str:
