@@ -31,7 +31,7 @@ class SliceResult:
     epoch seconds. ``raw`` are NDJSON files as received, ``staged`` are Parquet files in the unified
     schema (after normalize). ``dropped`` are fields the platform no longer gives. ``rejected`` and
     ``duplicates`` count rows that normalize kept out, ``unreadable`` values that are not what
-    their column holds.
+    their column holds. ``normalized`` says that staged files are all there are, also if none.
     """
 
     slice: Slice
@@ -48,6 +48,7 @@ class SliceResult:
     rejected: int = 0
     duplicates: int = 0
     unreadable: int = 0
+    normalized: bool = False
 
     @property
     def table(self) -> str:
@@ -55,9 +56,19 @@ class SliceResult:
         return "performance" if self.slice.report else str(self.slice.stream)
 
     @property
+    def raw_rows(self) -> int:
+        """Rows as received."""
+        return sum(f.rows for f in self.raw)
+
+    @property
+    def staged_rows(self) -> int:
+        """Rows in the unified schema; raw ones may become several or, lawfully, none."""
+        return sum(f.rows for f in self.staged)
+
+    @property
     def rows(self) -> int:
-        """Rows in the staged files, or in the raw ones before normalize."""
-        return sum(f.rows for f in (self.staged or self.raw))
+        """Staged rows, or raw ones before normalize."""
+        return self.staged_rows if self.normalized or self.staged else self.raw_rows
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SliceResult:

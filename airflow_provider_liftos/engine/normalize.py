@@ -53,7 +53,7 @@ class Normalizer:
             done = [self._slice(connection, manifest, cut) for cut in manifest.slices]
         finally:
             connection.close()
-        return manifest.with_slices(done)
+        return manifest.with_slices([replace(cut, normalized=True) for cut in done])
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb

@@ -20,8 +20,8 @@ class LiftosAuditOperator(LiftosOperator):
     """Run the suite over all slices of a run; returns decisions and scores.
 
     ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned
-    and did not come are findings, and ``missing`` in the result. ``block_on`` and ``minimum_score`` say what keeps a slice from
-    being published.
+    and did not come are findings, and ``missing`` in the result. ``block_on`` and
+    ``minimum_score`` say what keeps a slice from being published.
     """
 
     phase: ClassVar[str] = "audit"

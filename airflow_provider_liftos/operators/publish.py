@@ -24,7 +24,8 @@ class LiftosPublishOperator(LiftosOperator):
     """Publish the slices that the audit allows, then say whether anything is missing.
 
     ``audited`` is the audit task's result. ``on_partial`` is what becomes of the task when some
-    slices could not be published or planned accounts are missing: ``fail`` (after publishing the others) or ``warn``.
+    slices could not be published or planned accounts are missing: ``fail`` (after publishing the
+    others) or ``warn``.
     """
 
     phase: ClassVar[str] = "publish"

@@ -70,6 +70,7 @@ class Facts:
         rows = sum(day.rows for _, day in self._days(_key(result), result))
         return {
             "slice_complete": (0, ""),
+            "rows_kept": kept(result),
             "rows_loaded": loaded(self._staged(result), rows),
             "key_unique": self._duplicates(result) if rows else NOTHING,
             "data_fresh": self._lateness(result) if rows else NOTHING,
@@ -92,7 +93,7 @@ class Facts:
     def _staged(self, result: SliceResult) -> int:
         """Staged rows of the slice's dates; slices of other ids share the dates."""
         return sum(
-            other.rows
+            other.staged_rows
             for other in self._complete[_key(result)]
             if other.slice.window == result.slice.window
         )
@@ -220,6 +221,11 @@ def failure(result: SliceResult) -> Number:
     return 1, result.error or "the slice was not extracted in full"
 
 
+def kept(result: SliceResult) -> Number:
+    """Rows that normalize could not keep."""
+    return result.rejected, f"{result.rejected} of {result.raw_rows} rows read are dead letters"
+
+
 def loaded(staged: int, rows: int) -> Number:
     """Rows too few or too many in the audit table."""
     return abs(staged - rows), f"{rows} rows loaded of {staged} staged"
@@ -237,7 +243,8 @@ def entity_numbers(
         emptied = (1, f"no rows, but {living} are published") if living else NOTHING
     return {
         "slice_complete": (0, ""),
-        "rows_loaded": loaded(result.rows, rows),
+        "rows_kept": kept(result),
+        "rows_loaded": loaded(result.staged_rows, rows),
         "key_unique": (duplicates, f"{duplicates} rows too many") if rows else NOTHING,
         "empty_is_not_zero": emptied,
     }

@@ -137,6 +137,11 @@ SLICE_COMPLETE = _sum(
     "The slice was extracted in full.",
     "Read the error of the slice in the run ledger; the next run asks for it again.",
 )  # fmt: skip
+ROWS_KEPT = _sum(
+    "rows_kept", Dimension.COMPLETENESS, Severity.CRITICAL,
+    "Every row that was read could be kept.",
+    "Look at the dead letters of the account; the platform may have dropped a field.",
+)  # fmt: skip
 ROWS_LOADED = _sum(
     "rows_loaded", Dimension.COMPLETENESS, Severity.CRITICAL,
     "The audit table holds as many rows as were staged.",
@@ -183,7 +188,7 @@ ROW_RULES = (
     ROWS_IN_SLICE, CURRENCY_MATCHES, TIMEZONE_MATCHES, MOCK_ROWS_MARKED,
 )  # fmt: skip
 SLICE_RULES = (
-    SLICE_COMPLETE, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT, EMPTY_IS_NOT_ZERO,
+    SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT, EMPTY_IS_NOT_ZERO,
     LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
 )  # fmt: skip
 ACCOUNT_RULES = (ACCOUNTS_PRESENT,)

@@ -84,6 +84,7 @@ def row_suite(table: Table, catalogue: Mapping[str, Rule]) -> dict[str, Any]:
 # What a slice's or an account's number may be at most; what it counts is said in ``facts``.
 SLICE_LIMITS: Mapping[str, float] = {
     "slice_complete": 0,
+    "rows_kept": 0,
     "rows_loaded": 0,
     "key_unique": 0,
     "data_fresh": 0,

@@ -88,9 +88,10 @@ def check_publishable(job: Job) -> int:
         raise job.error(f"extract ended as {result.status}: {result.error or 'no reason given'}")
     if result.slice.ids is not None:
         raise job.error("it is restricted to some ids, and would take the others' rows away")
-    raw = sum(file.rows for file in result.raw)
+    raw = result.raw_rows
     # In a report broken by action, rows without any action lawfully become nothing.
-    by_action = result.slice.report is not None and result.slice.report.action_breakdowns
+    report = result.slice.report
+    by_action = result.normalized and report is not None and report.action_breakdowns
     lost = raw > result.rejected + result.duplicates
     if lost and not result.staged and not by_action:
         raise StagingError(
@@ -99,4 +100,4 @@ def check_publishable(job: Job) -> int:
             account=result.slice.account_id,
             hint="Normalize the manifest before it is loaded and published.",
         )
-    return sum(file.rows for file in result.staged)
+    return result.staged_rows

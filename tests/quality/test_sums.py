@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.model.report import Account, Level
 from airflow_provider_liftos.quality.days import PublishedDay
 from airflow_provider_liftos.quality.facts import due_day
@@ -315,3 +317,25 @@ def test_a_first_empty_snapshot_cannot_be_judged(scene: Scene) -> None:
 def test_rows_without_spend_count_by_their_number(scene: Scene) -> None:
     scene.published(BEFORE, spend=None, rows=3)
     assert failing(scene.audit(scene.stage(part(), []))) == {"empty_is_not_zero"}
+
+
+def test_a_row_that_could_not_be_kept_blocks_reports_and_streams(scene: Scene) -> None:
+    received = (File(path="rows.ndjson", rows=9, bytes=1, sha256=""),)
+    report = scene.stage(part(), CLEAN, raw=received, rejected=3)
+    entities = scene.stage(stream(), [campaign()], raw=received, rejected=8)
+    outcome = scene.audit(report, entities)
+    assert failing(outcome) == {"rows_kept"}
+    assert [d.verdict for d in outcome.decisions] == [Verdict.BLOCK, Verdict.BLOCK]
+    assert finding(outcome, "rows_kept", report).observed == "3 of 9 rows read are dead letters"
+    assert "dead letters" in finding(outcome, "rows_kept", report).advice
+
+
+def test_rows_that_lawfully_become_nothing_are_no_loss(scene: Scene) -> None:
+    received = (File(path="rows.ndjson", rows=10, bytes=1, sha256=""),)
+    asked = part(report="actions", action_breakdowns=("action_type",))
+    result = replace(scene.stage(asked, []), staged=(), raw=received, normalized=True)
+    assert (result.rows, result.raw_rows, result.staged_rows) == (0, 10, 0)
+    assert replace(result, normalized=False).rows == 10
+    outcome = scene.audit(result)
+    assert finding(outcome, "rows_loaded").status is Status.PASSED
+    assert outcome.decisions[0].verdict is Verdict.PUBLISH

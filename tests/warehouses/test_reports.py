@@ -164,8 +164,10 @@ def test_a_slice_that_was_not_normalized_is_refused(lab):
 def test_a_report_by_action_may_come_to_nothing(lab):
     raw = (File(path="raw", rows=3, bytes=1, sha256=""),)
     part = report_slice(action_breakdowns=("action_type",))
-    published = lab.warehouse.publish(result(part, raw=raw), "load-1", ORG, NOON)
-    assert published.rows_after == 0
+    done = result(part, raw=raw, normalized=True)
+    assert lab.warehouse.publish(done, "load-1", ORG, NOON).rows_after == 0
+    with pytest.raises(StagingError, match="Normalize"):
+        lab.warehouse.publish(result(part, raw=raw), "load-1", ORG, NOON)
 
 
 @pytest.mark.parametrize(
