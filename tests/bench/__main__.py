@@ -103,10 +103,11 @@ def table(results: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
 
 def extras() -> None:
     """The budgets that are not about rows."""
-    from tests.bench import imports, polling, waiting
+    from tests.bench import imports, polling, recipe, waiting
 
     print()
     imports.report()
+    recipe.report()
     with server(1000, run_seconds=polling.SECONDS) as url:
         polling.report(url)
     waiting.report()
