@@ -71,7 +71,10 @@ class LiftosAuditOperator(LiftosOperator):
                 severities=self.severities,
             )
             ti = context["ti"]
-            record(store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id)
+            record(
+                store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id,
+                load_id=manifest.load_id,
+            )  # fmt: skip
             self.log.info(
                 "score %s (%s): %s findings, %s of %s slices blocked", outcome.score.value,
                 outcome.score.level, len(outcome.failed), len(outcome.blocked),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -120,9 +121,15 @@ def scope(context: Mapping[str, Any]) -> str:
 
 
 def load_id(context: Mapping[str, Any]) -> str:
-    """One id for all tasks of a dag run."""
-    ti = context["ti"]
-    return hashlib.sha256(f"{ti.dag_id}/{ti.run_id}".encode()).hexdigest()[:16]
+    """One id for the tasks of one pipeline in one dag run.
+
+    A pipeline is a task group and a connection; several in one DAG share nothing.
+    """
+    ti, task = context["ti"], context.get("task")
+    group = ti.task_id.rpartition(".")[0]
+    whose = [str(getattr(task, name, "")) for name in ("platform", "conn_id")]
+    text = json.dumps([ti.dag_id, ti.run_id, group, *whose])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_manifest(staging: Staging, manifest: Manifest, phase: str) -> dict[str, Any]:

@@ -12,14 +12,15 @@ from airflow_provider_liftos.quality.findings import Finding, Status
 from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.state.tables import quality_results, quality_scores
 
-# Ids are derived from the run, so that an audit that is repeated replaces what it said before.
+# Ids begin with the load's and are derived from the run, so that an audit that is repeated replaces
+# what it said before, and nothing of another load of the same run.
 _NAMESPACE = uuid.UUID("6f1f4b0e-5f0e-4a53-9a4e-3b4f6d0c2a11")
 
 
 def record(
-    store: StateStore, outcome: AuditOutcome, *, org_id: str, dag_id: str, run_id: str
+    store: StateStore, outcome: AuditOutcome, *, org_id: str, dag_id: str, run_id: str, load_id: str
 ) -> None:
-    """Write an outcome in one transaction, in place of the same run's earlier ones.
+    """Write an outcome in one transaction, in place of earlier ones of the same load of a run.
 
     Raises:
         ConfigurationError: the store cannot be used as configured.
@@ -29,12 +30,14 @@ def record(
     now = store.clock.now()
     run = {"org_id": org_id, "dag_id": dag_id, "run_id": run_id, "platform": outcome.platform}
     common = {**run, "created_at": now}
-    findings = [_result(finding, common) for finding in outcome.findings]
-    scores = [_score(account, value, common) for account, value in _scores(outcome)]
+    prefix = f"{load_id}-"
+    findings = [_result(finding, common, prefix) for finding in outcome.findings]
+    scores = [_score(account, value, common, prefix) for account, value in _scores(outcome)]
     with store.write() as connection:
         for table, rows in ((quality_results, findings), (quality_scores, scores)):
             same = [table.c[name] == value for name, value in run.items()]
-            connection.execute(table.delete().where(*same))
+            mine = table.c.id.startswith(prefix, autoescape=True)
+            connection.execute(table.delete().where(*same, mine))
             if rows:
                 connection.execute(table.insert(), rows)
 
@@ -45,11 +48,11 @@ def _scores(outcome: AuditOutcome) -> Iterator[tuple[str | None, Any]]:
     yield from outcome.accounts.items()
 
 
-def _result(finding: Finding, common: dict[str, Any]) -> dict[str, Any]:
+def _result(finding: Finding, common: dict[str, Any], prefix: str) -> dict[str, Any]:
     judged = finding.status in {Status.PASSED, Status.FAILED}
     return {
         **common,
-        "id": _id(common, finding.account_id, finding.fingerprint, finding.rule),
+        "id": prefix + _id(common, finding.account_id, finding.fingerprint, finding.rule),
         "account_id": finding.account_id,
         "report": finding.report or None,
         "level": finding.level or None,
@@ -65,10 +68,10 @@ def _result(finding: Finding, common: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _score(account: str | None, value: Any, common: dict[str, Any]) -> dict[str, Any]:
+def _score(account: str | None, value: Any, common: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {
         **common,
-        "id": _id(common, account or "", "score"),
+        "id": prefix + _id(common, account or "", "score"),
         "account_id": account,
         "score": value.value,
         "level": value.level,

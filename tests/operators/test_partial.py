@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -9,6 +11,7 @@ from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.task import load_id
 from airflow_provider_liftos.state.ledger import Ledger
 from tests.operators.test_tasks import Chain
 
@@ -68,3 +71,38 @@ def test_an_account_that_could_not_be_planned_is_missing_for_that_reason(liftos)
     assert audited["missing"] == ["77", "78"]
     with pytest.raises(AirflowFailException, match="77 was not extracted: unknown time zone"):
         run.published(audited)
+
+
+def test_pipelines_of_one_dag_have_loads_of_their_own(liftos):
+    def of(task_id: str, conn_id: str = "one", platform: str = "meta", **parts) -> str:
+        task = SimpleNamespace(conn_id=conn_id, platform=platform)
+        return load_id(liftos.context(task_id, task=task, **parts))
+
+    assert of("a.extract") == of("a.load") == of("a.extract", map_index=7)
+    different = {
+        of("a.extract"), of("b.extract"), of("extract"), of("b.a.extract"),
+        of("a.extract", "two"), of("a.extract", platform="tiktok"),
+    }  # fmt: skip
+    assert len(different) == 6
+
+
+def test_publishing_one_group_leaves_the_rows_of_another_to_audit(liftos):
+    runs = [InGroup(liftos, group) for group in "ab"]
+    audited = []
+    for run in runs:
+        [batch] = run.plan()
+        audited.append(run.audited(run.loaded(run.normalized(run.fetched(batch))), [batch]))
+    for run, verdict in zip(runs, audited, strict=True):
+        assert run.published(verdict)["held"] == 0
+    assert len({verdict["load_id"] for verdict in audited}) == 2
+
+
+class InGroup(Partial):
+    """The tasks of one group of a DAG."""
+
+    def __init__(self, liftos, group: str) -> None:
+        super().__init__(liftos)
+        self.group = group
+
+    def context(self, task_id: str, **parts) -> dict:
+        return super().context(f"{self.group}.{task_id}", **parts)

@@ -27,7 +27,7 @@ from tests.quality.scene import (
     row,
 )  # fmt: skip
 
-RUN = {"org_id": ORG, "dag_id": "meta_daily", "run_id": "run-1"}
+RUN = {"org_id": ORG, "dag_id": "meta_daily", "run_id": "run-1", "load_id": "load_1"}
 
 
 def test_findings_and_scores_are_kept(scene: Scene, tmp_path: Path) -> None:
@@ -67,6 +67,19 @@ def test_an_audit_that_is_repeated_replaces_its_results(scene: Scene, tmp_path: 
         runs = [r.run_id for r in connection.execute(select(quality_results.c.run_id))]
     assert runs.count("run-1") == len(second.findings)
     assert runs.count("run-2") == len(first.findings)
+    store.close()
+
+
+def test_two_loads_of_one_run_keep_their_results(scene: Scene, tmp_path: Path) -> None:
+    store = StateStore(f"sqlite:///{tmp_path / 'state.db'}")
+    outcome = scene.audit(scene.stage(part(), CLEAN))
+    for load_id in ("load_1", "load-1", "load_1"):
+        record(store, outcome, **(RUN | {"load_id": load_id}))
+    with store.read() as connection:
+        kept = connection.execute(select(quality_results)).all()
+        scores = connection.execute(select(quality_scores)).all()
+    assert len(kept) == 2 * len(outcome.findings)
+    assert len(scores) == 2 * (1 + len(outcome.accounts))
     store.close()
 
 
