@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,6 +11,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Account, Report, Slice, Window
+
+log = logging.getLogger(__name__)
+
+_EPOCH = date(2000, 1, 3)
+"""A Monday from which increments are counted: weeks are weeks, and every run cuts alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,16 @@ def zone(account: Account) -> ZoneInfo:
         raise ConfigurationError(
             f"unknown time zone {account.timezone!r}", account=account.account_id
         ) from None
+
+
+def memory(account: Account, platform: Platform, moment: float) -> Window:
+    """The days that the platform can tell of, up to the newest one that is over there."""
+    today = datetime.fromtimestamp(moment, UTC).astimezone(zone(account)).date()
+    kept = platform.availability
+    return Window(
+        since=today - timedelta(days=kept.history_days),
+        until=today - timedelta(days=kept.delay_days),
+    )
 
 
 def resolve(
@@ -97,10 +113,12 @@ def slices(
     reports: Sequence[Report],
     streams: Sequence[str],
     slice_days: int,
+    memories: Mapping[str, Window] | None = None,
 ) -> list[Slice]:
     """Every slice of a task: newest days first, entities last, nothing twice.
 
-    Each report is checked here, before anything is submitted.
+    Each report is checked here, before anything is submitted. ``memories`` holds what ``memory``
+    says of each account: how far a window may be widened for increments of several days.
     """
     checked = [platform.check(report) for report in reports]
     names = [f"{report.name}:{report.level}" for report in checked]
@@ -109,8 +127,7 @@ def slices(
     planned: list[Slice] = []
     for account, window in windows:
         for report in checked:
-            # Chunks of whole increments: a report by the week is never cut in its middle.
-            days = max(slice_days // report.time_increment, 1) * report.time_increment
+            kept = (memories or {}).get(account.account_id)
             planned += [
                 Slice(
                     platform=platform.name,
@@ -118,7 +135,7 @@ def slices(
                     window=part,
                     report=report,
                 )
-                for part in window.chunks(days)
+                for part in chunks(window, report.time_increment, slice_days, kept)
             ]
     for account, window in windows:
         for name in streams:
@@ -134,6 +151,33 @@ def slices(
     return sorted(
         planned, key=lambda s: (s.stream is not None, -s.window.until.toordinal(), s.account_id)
     )
+
+
+def chunks(
+    window: Window, increment: int, slice_days: int, kept: Window | None = None
+) -> Iterator[Window]:
+    """Parts of whole increments, newest first; the window is widened to whole increments.
+
+    A row of several days is replaced as a whole or not at all: were runs to cut differently, rows
+    of one would reach into days of another, and be counted twice. The newest increment ends where
+    the platform's days end (without ``kept``: where the window ends). An oldest one that the
+    platform knows only in part is left out, unless nothing else was asked for.
+    """
+    since = _begin(window.since, increment)
+    end = _begin(window.until, increment) + timedelta(days=increment - 1)
+    until = min(end, max(kept.until, window.until) if kept else window.until)
+    if kept and increment > 1 and since < kept.since:
+        since += timedelta(days=increment)
+        since = since if since <= until else max(kept.since, window.since)
+        log.warning("increments of %s days begin at %s: no older one is whole", increment, since)
+    days = max(slice_days // increment, 1) * increment
+    for part in Window(since=since, until=end).chunks(days):
+        yield Window(since=part.since, until=min(part.until, until))
+
+
+def _begin(day: date, increment: int) -> date:
+    """First day of the increment that the day is in."""
+    return day - timedelta(days=(day - _EPOCH).days % increment)
 
 
 def batches(accounts: Sequence[Account], size: int) -> list[list[Account]]:

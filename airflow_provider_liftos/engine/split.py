@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from airflow_provider_liftos.model.platform import Platform
-from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
+from airflow_provider_liftos.model.report import Ids, Level, Report, Slice, Window
 from airflow_provider_liftos.model.unified import TABLES
 
 
@@ -61,8 +62,12 @@ def _splittable(report: Report) -> bool:
 def _by_days(cut: Slice, report: Report) -> tuple[Slice, ...]:
     if report.time_increment == 1:
         return tuple(cut.narrowed(window=half) for half in reversed(cut.window.halves()))
-    chunks = list(cut.window.chunks(report.time_increment))
-    return tuple(cut.narrowed(window=chunk) for chunk in chunks)
+    # Counted from the first day, as the platform does: only the newest may be a part of one.
+    dates = list(cut.window.dates())
+    starts = dates[:: report.time_increment]
+    ends = [*(day - timedelta(days=1) for day in starts[1:]), cut.window.until]
+    windows = [Window(since=since, until=until) for since, until in zip(starts, ends, strict=True)]
+    return tuple(cut.narrowed(window=window) for window in reversed(windows))
 
 
 def by_ids(cut: Slice, ids: Sequence[str]) -> Split | DropField | None:

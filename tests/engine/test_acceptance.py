@@ -328,3 +328,18 @@ def test_a_stint_after_a_deferral_leaves_what_was_given_up(harness: Harness) -> 
     harness.how = Options(new_try=False)
     assert harness.extract(cuts).failed
     assert len(harness.journal()) == asked
+
+
+def test_weeks_of_two_runs_count_no_day_twice(harness: Harness) -> None:
+    weekly = basic(Level.CAMPAIGN, time_increment=7)
+    for run_, end in enumerate((YESTERDAY - timedelta(days=1), YESTERDAY)):
+        harness.scope = f"dag/run{run_}/extract/-1"
+        window = Window(since=end - timedelta(days=9), until=end)
+        assert not harness.run_to_end(harness.slices([weekly], window), f"load{run_}").failed
+    overlaps = harness.warehouse.query(
+        "SELECT a.date, b.date FROM liftos.performance a JOIN liftos.performance b"
+        " ON a.campaign_id = b.campaign_id AND a.date < b.date AND a.date_end >= b.date"
+    )
+    assert overlaps == []
+    dates = harness.warehouse.query("SELECT DISTINCT date, date_end FROM liftos.performance")
+    assert max(dates) == (date(2026, 11, 16), YESTERDAY)

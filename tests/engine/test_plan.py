@@ -94,9 +94,56 @@ def test_slices_cover_each_day_once_newest_first(span: int, size: int, increment
     report = replace(basic(Level.CAMPAIGN), time_increment=increment)
     cuts = plan.slices(META, [(BERLIN, window)], [report], [], size)
     days = [day for cut in reversed(cuts) for day in cut.window.dates()]
-    assert days == list(window.dates())
-    # Increments are whole, but for the oldest one where the window begins.
-    assert all(cut.window.days % increment == 0 for cut in cuts[:-1])
+    assert days == list(Window(since=days[0], until=window.until).dates())
+    assert 0 <= (window.since - days[0]).days < increment
+    # Increments are whole, but for the newest one where the window ends.
+    assert all(cut.window.days % increment == 0 for cut in cuts[1:])
+
+
+MEMORY = Window(since=OLDEST, until=TODAY - timedelta(days=1))
+
+
+def starts(window: Window, increment: int) -> set[date]:
+    """First days of the rows that these days would bring."""
+    parts = plan.chunks(window, increment, 30, MEMORY)
+    return {day for part in parts for day in list(part.dates())[::increment]}
+
+
+@given(st.integers(0, 1100), st.integers(0, 200), st.integers(0, 200), st.sampled_from([7, 28, 90]))
+def test_rows_of_two_runs_are_the_same_or_apart(
+    age: int, first: int, second: int, increment: int
+) -> None:
+    end = MEMORY.until - timedelta(days=age)
+    windows = [
+        Window(since=max(end - timedelta(days=days), MEMORY.since), until=end)
+        for days in (first, second)
+    ]
+    both = sorted(starts(windows[0], increment) | starts(windows[1], increment))
+    whole = [day for day in both if day >= MEMORY.since + timedelta(days=increment)]
+    assert all((day - whole[0]).days % increment == 0 for day in whole)
+    for window in windows:
+        parts = list(plan.chunks(window, increment, 30, MEMORY))
+        assert parts[0].until >= window.until
+        assert parts[0].until <= MEMORY.until
+        assert parts[-1].since >= MEMORY.since
+        assert parts[0].until == MEMORY.until or parts[0].days % increment == 0
+
+
+def test_memory_ends_with_the_last_day_that_is_over() -> None:
+    assert plan.memory(BERLIN, META, NOON) == MEMORY
+
+
+def test_weeks_begin_on_mondays_and_end_where_the_platforms_days_end() -> None:
+    friday = date(2026, 11, 20)
+    window = Window(since=date(2026, 11, 10), until=date(2026, 11, 18))
+    monday = date(2026, 11, 9)
+    assert list(plan.chunks(window, 7, 30, MEMORY)) == [Window(since=monday, until=friday)]
+    assert list(plan.chunks(window, 7, 30)) == [Window(since=monday, until=window.until)]
+    oldest = Window(since=OLDEST, until=OLDEST + timedelta(days=13))
+    (part,) = plan.chunks(oldest, 7, 30, MEMORY)
+    assert (part.since.weekday(), part.until.weekday()) == (0, 6)
+    edge = Window(since=OLDEST, until=OLDEST + timedelta(days=1))
+    assert next(plan.chunks(edge, 90, 30, MEMORY)).since >= OLDEST
 
 
 def test_entities_come_last_and_once_per_account() -> None:
