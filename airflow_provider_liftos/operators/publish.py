@@ -72,7 +72,7 @@ class LiftosPublishOperator(LiftosOperator):
                 )
                 self._note_restatements(store, manifest, cut, done)
                 rows, published = rows + done.rows_after, published + 1
-            warehouse.discard(manifest.load_id)
+            warehouse.discard(manifest.load_id, keep=held)
             entry.work = Work(rows=rows)
             entry.warnings = (
                 *(f"{account} was not extracted: {why}" for account, why in missing.items()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -29,8 +29,6 @@ class Capabilities:
     ratio: str
     json_text: str
     days: str
-    transactional_ddl: bool = True
-    max_identifier: int = 255
     quote: str = '"'
 
     def ident(self, *parts: str) -> str:
@@ -114,7 +112,8 @@ class Warehouse(Protocol):
     def load(self, manifest: Manifest, table_of: TableOf = ...) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
 
-        Replaces what an earlier attempt of the same load brought for the same slice.
+        Replaces what an earlier attempt of the same load brought, also for slices that are not in
+        the manifest any more: one manifest holds all of a load.
 
         Raises:
             StagingError: a staged file is missing or is not what the manifest says.
@@ -134,8 +133,8 @@ class Warehouse(Protocol):
         ``now`` is epoch seconds. ``table`` is needed where a stream is not named as its table.
         """
 
-    def discard(self, load_id: str) -> None:
-        """Forget the load's rows in the audit schema."""
+    def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
+        """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement with ``?`` placeholders."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ class DuckDbWarehouse:
     def load(self, manifest: Manifest, table_of: TableOf = lambda result: result.table) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
 
-        Every file is verified before the warehouse is opened. A slice is never divided between
+        What an earlier attempt of the load left of other slices is removed. Every file is verified before the warehouse is opened. A slice is never divided between
         transactions, many slices may be.
         """
         slices = list(verified(manifest, table_of))
@@ -97,6 +97,8 @@ class DuckDbWarehouse:
                 (part, duckdb_parquet.insert_staged(memory, self.layout, part, manifest.load_id))
                 for part in slices
             ]
+        with self._write() as session:
+            self._remove(session, manifest.load_id, keep=[part.key for part in slices])
         for batch in _batches(inserts):
             with self._write() as session:
                 for part, insert in batch:
@@ -126,14 +128,19 @@ class DuckDbWarehouse:
                 return publish_report(job)
             return publish_entities(job, table or result.table)
 
-    def discard(self, load_id: str) -> None:
-        """Forget the load's rows in the audit schema."""
-        load = CAPABILITIES.ident("load_id")
+    def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
+        """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
         with self._write() as session:
-            for table in ddl.audit_tables():
-                session.execute(
-                    f"DELETE FROM {self.layout.audit(table.name)} WHERE {load} = ?", (load_id,)
-                )
+            self._remove(session, load_id, keep)
+
+    def _remove(self, session: DuckDbSession, load_id: str, keep: Collection[str]) -> None:
+        ident = CAPABILITIES.ident
+        for table in ddl.audit_tables():
+            session.execute(
+                f"DELETE FROM {self.layout.audit(table.name)} WHERE {ident('load_id')} = ?"
+                f" AND NOT list_contains(CAST(? AS VARCHAR[]), {ident('slice_key')})",
+                (load_id, list(keep)),
+            )
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement; the file is open for reading meanwhile."""

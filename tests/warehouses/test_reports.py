@@ -85,6 +85,27 @@ def test_a_discarded_load_cannot_be_published(lab):
         lab.warehouse.publish(done, "load-1", ORG, NOON)
 
 
+def test_discarding_may_keep_slices(lab):
+    kept = lab.staged(report_slice(), [performance_row(DAY1)])
+    other = lab.staged(report_slice(account="2002"), [performance_row(DAY1, account_id="2002")])
+    lab.warehouse.load(manifest(kept, other))
+    lab.warehouse.discard("load-1", keep=[kept.slice.fingerprint()])
+    assert waiting(lab) == 1
+    assert lab.warehouse.publish(kept, "load-1", ORG, NOON).rows_after == 1
+
+
+def test_loading_again_removes_what_an_earlier_plan_of_the_load_left(lab):
+    wide = lab.staged(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
+    foreign = lab.staged(report_slice(), [performance_row(DAY1)], load_id="load-2")
+    lab.warehouse.load(manifest(foreign, load_id="load-2"))
+    lab.warehouse.load(manifest(wide))
+    narrow = lab.staged(report_slice(DAY2), [performance_row(DAY2)])
+    lab.warehouse.load(manifest(narrow))
+    assert waiting(lab) == 1 + 1
+    lab.warehouse.load(manifest())
+    assert waiting(lab) == 1
+
+
 def test_newer_replaces_older_and_tells_what_moved(lab):
     lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY2)])
     published = lab.publish(
