@@ -37,6 +37,7 @@ class PlatformPipeline:
 
     ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
     ``streams`` None means all the platform has. A run without a window takes ``last_days`` days.
+    ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are the audit's.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class PlatformPipeline:
         slice_days: int | None = None,
         on_partial: str = "fail",
         block_on: Sequence[str] = ("critical",),
+        minimum_score: float = 60.0,
+        severities: Mapping[str, str] | None = None,
         deferrable: bool = True,
     ) -> None:
         config.refuse_one_host()
@@ -65,6 +68,8 @@ class PlatformPipeline:
         self.slice_days = slice_days
         self.on_partial = on_partial
         self.block_on = list(block_on)
+        self.minimum_score = minimum_score
+        self.severities = dict(severities or {})
         self.deferrable = deferrable
 
     @property
@@ -148,6 +153,7 @@ class PlatformPipeline:
             )  # fmt: skip
             audit = LiftosAuditOperator(
                 task_id="audit", loaded=load.output, planned=plan.output, block_on=self.block_on,
+                minimum_score=self.minimum_score, severities=self.severities,
                 doc_md=LiftosAuditOperator.__doc__, **target, **common,
             )  # fmt: skip
             publish = LiftosPublishOperator(

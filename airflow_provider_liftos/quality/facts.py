@@ -68,6 +68,7 @@ class Facts:
         if result.status != "complete":
             return {"slice_complete": failure(result)}
         rows = sum(day.rows for _, day in self._days(_key(result), result))
+        emptied, quiet = ((0.0, ""), NOTHING) if rows else self._emptied(result)
         return {
             "slice_complete": (0, ""),
             "rows_kept": kept(result),
@@ -75,7 +76,8 @@ class Facts:
             "key_unique": self._duplicates(result) if rows else NOTHING,
             "data_fresh": self._lateness(result) if rows else NOTHING,
             "expected_days_present": self._gaps(result) if rows else NOTHING,
-            "empty_is_not_zero": (0, "") if rows else self._emptied(result),
+            "empty_is_not_zero": emptied,
+            "delivery_goes_on": quiet,
             "levels_add_up": self._levels(result) if rows else NOTHING,
             "breakdowns_add_up": self._breakdowns(result) if rows else NOTHING,
         }
@@ -143,23 +145,56 @@ class Facts:
         before = self._history.get(key, {}).get(day)
         return None if before is None else before.has_spend
 
-    def _emptied(self, result: SliceResult) -> Number:
-        """An answer without rows: one where there is a sign of spend, nothing if no sign at all."""
+    def _emptied(self, result: SliceResult) -> tuple[Number, Number]:
+        """An answer without rows: whether it contradicts, and whether it only ends a delivery.
+
+        Nothing where there is no sign at all of what was before.
+        """
         key, window = _key(result), result.slice.window
         yesterday = window.since - DAY
         spent = self._spent(key, yesterday)
-        if spent:
-            return 1, f"no rows, but spend on {yesterday}, the day before the window"
         known = [d for d in window.dates() if d in self._history.get(key, {})]
+        note, lawful = "", bool(_report(result).action_breakdowns)  # no action, no row
         if days := [d for d in known if self._history[key][d].has_spend]:
-            return 1, f"no rows, but {len(days)} of its days are published with spend"
-        if level := self._spending_level(result):
-            return 1, f"no rows, but the {level} level of the same run has spend"
-        return NOTHING if spent is None and not known else (0, "")
+            note = f"no rows, but {len(days)} of its days are published with spend"
+        elif level := self._spending_level(result):
+            note = f"no rows, but the {level} level of the same run has spend"
+        elif spent:
+            note = f"no rows, but spend on {yesterday}, the day before the window"
+            lawful = lawful or self._paused(result)
+        if note:
+            return ((0, ""), (1, note)) if lawful else ((1, note), NOTHING)
+        return NOTHING if spent is None and not known else (0, ""), NOTHING
+
+    def _paused(self, result: SliceResult) -> bool:
+        """Whether days over without a row are a pause, not the silence of a lost permission.
+
+        They are when the account's coarsest report of the run says so too, and the account has
+        spend on other days of the run or after it.
+        """
+        account, window = result.slice.account_id, result.slice.window
+        plain = [_key(r) for r in self.manifest.slices if r.slice.report and _is_plain(r)]
+        coarsest = min((k for k in plain if k[0] == account), key=_coarseness, default=None)
+        if coarsest is None or self._due(result) < window.until:
+            return False
+        answers = self._complete.get(coarsest, ())
+        if not all(any(_covers(r, day) for r in answers) for day in window.dates()):
+            return False
+        if any(self._days(coarsest, result)):
+            return False
+        return self._delivers(coarsest) or any(
+            day.has_spend
+            for day in self.published
+            if day.account_id == account and day.date > window.until
+        )
+
+    def _delivers(self, key: Key) -> bool:
+        loaded_of_key = self.loaded.get(key, {}).values()
+        return any(day.has_spend for of_day in loaded_of_key for day in of_day.values())
 
     def _spending_level(self, result: SliceResult) -> str:
         account, report, own = _key(result)
-        if _report(result).breakdowns or _report(result).action_breakdowns:
+        if not _is_plain(result):
             return ""
         for level in COARSEST_FIRST:
             days = self._days((account, report, level), result)
@@ -199,8 +234,7 @@ class Facts:
         plain = [
             key
             for key, results in self._complete.items()
-            if key[0] == account
-            and not any(_report(r).breakdowns or _report(r).action_breakdowns for r in results)
+            if key[0] == account and all(map(_is_plain, results))
         ]
         return sorted(
             plain,
@@ -293,6 +327,15 @@ def _report(result: SliceResult) -> Report:
 def _key(result: SliceResult) -> Key:
     report = _report(result)
     return result.slice.account_id, report.name, str(report.level)
+
+
+def _is_plain(result: SliceResult) -> bool:
+    """Without breakdowns of any kind."""
+    return not (_report(result).breakdowns or _report(result).action_breakdowns)
+
+
+def _coarseness(key: Key) -> tuple[int, bool, str]:
+    return COARSEST_FIRST.index(Level(key[2])), key[1] != "basic", key[1]
 
 
 def _covers(result: SliceResult, day: date) -> bool:

@@ -164,8 +164,13 @@ EXPECTED_DAYS_PRESENT = _sum(
 )  # fmt: skip
 EMPTY_IS_NOT_ZERO = _sum(
     "empty_is_not_zero", Dimension.COMPLETENESS, Severity.CRITICAL,
-    "An empty answer does not follow days with spend.",
+    "An empty answer contradicts neither days with spend nor other levels.",
     "Check permissions and the account's state; to accept the emptiness, lower this severity.",
+)  # fmt: skip
+DELIVERY_GOES_ON = _sum(
+    "delivery_goes_on", Dimension.COMPLETENESS, Severity.MEDIUM,
+    "Days with spend, or with actions, are not followed by days without any row.",
+    "The account's coarsest report agrees; see whether it was paused on purpose.",
 )  # fmt: skip
 LEVELS_ADD_UP = _sum(
     "levels_add_up", Dimension.CONSISTENCY, Severity.HIGH,
@@ -189,7 +194,7 @@ ROW_RULES = (
 )  # fmt: skip
 SLICE_RULES = (
     SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT,
-    EMPTY_IS_NOT_ZERO, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
+    EMPTY_IS_NOT_ZERO, DELIVERY_GOES_ON, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
 )  # fmt: skip
 ACCOUNT_RULES = (ACCOUNTS_PRESENT,)
 

@@ -161,12 +161,47 @@ def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> N
     assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
 
 
-def test_an_empty_slice_after_one_with_spend_in_the_same_run_blocks(scene: Scene) -> None:
+@pytest.mark.parametrize(("today", "broken", "verdict"), [
+    (AFTER, "delivery_goes_on", Verdict.WARN),
+    (DAY3, "empty_is_not_zero", Verdict.BLOCK),  # the day is not over
+])  # fmt: skip
+def test_a_pause_that_the_coarsest_report_confirms_is_a_warning(
+    scene: Scene, today: date, broken: str, verdict: Verdict
+) -> None:
+    rows = days(DAY1, DAY2)
+    spans = {"since": DAY1, "until": DAY2}, {"since": DAY3, "until": DAY3}
+    top, quiet_top = (scene.stage(part(Level.ACCOUNT, **span), rows_)
+                      for span, rows_ in zip(spans, (totals(rows), []), strict=True))  # fmt: skip
+    low, quiet_low = (scene.stage(part(**span), rows_)
+                      for span, rows_ in zip(spans, (rows, []), strict=True))  # fmt: skip
+    outcome = scene.audit(top, quiet_top, low, quiet_low, today=today)
+    assert failing(outcome) == {broken}
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, verdict] * 2
+
+
+def test_a_pause_is_not_believed_where_the_coarsest_report_did_not_answer(scene: Scene) -> None:
     first = scene.stage(part(since=DAY1, until=DAY2), days(DAY1, DAY2))
     second = scene.stage(part(since=DAY3, until=DAY3), [])
-    outcome = scene.audit(first, second)
-    assert failing(outcome) == {"empty_is_not_zero"}
-    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    top = scene.failed(part(Level.ACCOUNT, since=DAY3, until=DAY3))
+    outcome = scene.audit(first, second, top)
+    assert finding(outcome, "empty_is_not_zero", second).status is Status.FAILED
+
+
+def test_one_quiet_day_between_published_days_is_a_pause(scene: Scene) -> None:
+    scene.published(BEFORE)
+    quiet = scene.stage(part(since=DAY1, until=DAY1), [])
+    assert failing(scene.audit(quiet)) == {"empty_is_not_zero"}, "silent since, for all we know"
+    scene.published(DAY2)
+    outcome = scene.audit(quiet)
+    assert failing(outcome) == {"delivery_goes_on"}
+    assert outcome.decisions[0].verdict is Verdict.WARN
+
+
+def test_a_report_by_action_may_be_empty_on_any_day(scene: Scene) -> None:
+    actions = part(report="basic", action_breakdowns=("action_type",))
+    scene.published(BEFORE, DAY2, spend=None)
+    outcome = scene.audit(scene.stage(actions, []))
+    assert failing(outcome) == {"delivery_goes_on"}
 
 
 def test_an_empty_answer_after_days_without_spend_is_lawful(scene: Scene) -> None:
