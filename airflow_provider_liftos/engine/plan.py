@@ -6,11 +6,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Account, Report, Slice, Window
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +183,6 @@ def _begin(day: date, increment: int) -> date:
     return day - timedelta(days=(day - _EPOCH).days % increment)
 
 
-def batches(accounts: Sequence[Account], size: int) -> list[list[Account]]:
+def batches(items: Sequence[T], size: int) -> list[list[T]]:
     """Accounts in groups of at most ``size``, one mapped task each."""
-    return [list(accounts[start : start + size]) for start in range(0, len(accounts), size)]
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]

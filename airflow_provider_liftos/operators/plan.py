@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.task import LiftosOperator
+from airflow_provider_liftos.operators.task import Entry, LiftosOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.plan import DateRange
+    from airflow_provider_liftos.model.report import Account
 
 
 class LiftosPlanOperator(LiftosOperator):
     """Find the accounts, resolve the window in each one's own zone, and make batches of them.
 
-    Returns a list with one entry per batch, to expand an extract task over. ``accounts`` narrows
+    Returns a list with one entry per batch, to expand an extract task over. An account that cannot
+    be planned is left out; the first batch names it under ``failed``, with the error, and publish
+    counts it as missing. ``accounts`` narrows
     the connection's accounts; the run's param of that name narrows them further. ``last_days`` is
     what a run without dates of its own asks for.
     """
@@ -34,9 +41,7 @@ class LiftosPlanOperator(LiftosOperator):
         self.accounts_per_task = accounts_per_task
 
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Raises for reversed or future dates, unknown accounts and refused tokens: no retry."""
-        from dataclasses import asdict
-
+        """Raises for unknown accounts, refused tokens, and when no account can be planned."""
         from airflow_provider_liftos.engine import plan
         from airflow_provider_liftos.hooks.liftos import listed, pick
         from airflow_provider_liftos.operators.outcome import translated
@@ -52,28 +57,54 @@ class LiftosPlanOperator(LiftosOperator):
             named = listed((context.get("params") or {}).get("accounts") or self.accounts)
             if named:
                 accounts = pick(accounts, named, platform)
-            moment = config.state_store().clock.now()
-            planned = []
-            for account in accounts:
-                window, warnings = plan.resolve(wanted, account, platform, moment)
-                entry.warnings = (*entry.warnings, *warnings)
-                planned.append(
-                    {
-                        "account": asdict(account),
-                        "since": str(window.since),
-                        "until": str(window.until),
-                    }
-                )
-            for text in entry.warnings:
-                self.log.warning(text)
+            planned, failed = self._planned(wanted, accounts, entry)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
-            batches = [planned[i : i + size] for i in range(0, len(planned), size)]
-            entry.detail = {"accounts": [a.account_id for a in accounts]}
-            self.account_url = platform.account_url(accounts[0].account_id)
-            return [
+            first = planned[0]["account"]["account_id"]
+            entry.detail = {
+                "accounts": [item["account"]["account_id"] for item in planned],
+                "failed": [item["account"]["account_id"] for item in failed],
+            }
+            self.account_url = platform.account_url(first)
+            batches: list[dict[str, Any]] = [
                 {"org_id": credentials.org_id, "label": _label(batch), "accounts": batch}
-                for batch in batches
+                for batch in plan.batches(planned, size)
             ]
+            if failed:
+                batches[0]["failed"] = failed
+            return batches
+
+    def _planned(
+        self, wanted: DateRange, accounts: Sequence[Account], entry: Entry
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Accounts with their windows, and those that have none; raises when all have none."""
+        from airflow_provider_liftos.engine import plan
+        from airflow_provider_liftos.model.errors import ConfigurationError
+
+        moment = config.state_store().clock.now()
+        planned, failed, errors = [], [], []
+        for account in accounts:
+            try:
+                window, warnings = plan.resolve(wanted, account, self.hook.platform, moment)
+                memory = plan.memory(account, self.hook.platform, moment)
+            except ConfigurationError as error:
+                errors.append(error)
+                failed.append({"account": asdict(account), "error": str(error)})
+                entry.warnings = (*entry.warnings, f"left out of this run: {error}")
+                continue
+            entry.warnings = (*entry.warnings, *warnings)
+            planned.append(
+                {
+                    "account": asdict(account),
+                    "since": str(window.since),
+                    "until": str(window.until),
+                    "memory": {"since": str(memory.since), "until": str(memory.until)},
+                }
+            )
+        for text in entry.warnings:
+            self.log.warning(text)
+        if errors and not planned:
+            raise errors[0]
+        return planned, failed
 
 
 def _label(batch: Sequence[Mapping[str, Any]]) -> str:
