@@ -1,4 +1,4 @@
-"""The restatement ledger: how much each past day moved since it was first published."""
+"""The restatement ledger: how much each past day moved since it was last published."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
 from airflow_provider_liftos.operators.task import load_id
 from airflow_provider_liftos.state.ledger import Ledger
+from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from tests.operators.test_tasks import Chain
 
 MINE = {"name": "mine", "level": "campaign", "metrics": ["impressions", "spend"]}
@@ -106,3 +108,19 @@ class InGroup(Partial):
 
     def context(self, task_id: str, **parts) -> dict:
         return super().context(f"{self.group}.{task_id}", **parts)
+
+
+def test_rows_of_slices_that_were_held_stay_for_the_audit(liftos):
+    run = Partial(liftos)
+    [batch] = run.plan()
+    loaded = run.loaded(run.normalized(run.fetched(batch)))
+    audited = run.audited(loaded, [batch])
+    staging = config.staging()
+    verdicts = staging.read_json(audited["decisions"])
+    held = verdicts["decisions"][0]
+    held["verdict"] = "block"
+    audited["decisions"] = staging.write_json(staging.folder("manifests"), verdicts)
+    assert run.published(audited, on_partial="warn")["held"] == 1
+    warehouse = DuckDbWarehouse(liftos.folder / "warehouse.duckdb", None)
+    keys = warehouse.query("SELECT DISTINCT slice_key FROM liftos_audit.performance")
+    assert keys == [(held["fingerprint"],)]
