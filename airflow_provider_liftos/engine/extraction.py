@@ -270,7 +270,7 @@ class Extraction:
             size = self.options.page_size or stream.page_size
             return fetch.pages(
                 self.session, lambda limit, after: stream.request(cut, limit, after),
-                stream.page, size, self.staging, folder,
+                stream.page, size, self.staging, folder, self._now,
             )  # fmt: skip
         reports, run_id = platform.reports, str(point.report_id)
         size = self.options.page_size or reports.page_size
@@ -279,7 +279,7 @@ class Extraction:
             # A report's path does not say whose it is, but it counts against that account.
             return replace(reports.fetch(run_id, limit, after), account=cut.account_id)
 
-        return fetch.pages(self.session, ask, reports.page, size, self.staging, folder)
+        return fetch.pages(self.session, ask, reports.page, size, self.staging, folder, self._now)
 
     # -- when something goes wrong --------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
-from airflow_provider_liftos.model.errors import NotReady, TooMuchData, Unavailable
+from airflow_provider_liftos.model.errors import NotReady, Throttled, TooMuchData, Unavailable
 from airflow_provider_liftos.model.platform import Page
 from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.transport.flow import Flow, Sleep
@@ -14,6 +15,11 @@ from airflow_provider_liftos.transport.session import Session
 
 SMALLEST_PAGE = 10
 _READY_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+
+_LONGEST_WAIT = 900.0
+_PATIENCE = 3600.0
+"""Seconds to wait for a limit amid a read, at once and for one page: begun reads must end, since
+one that ends early begins again at its first page. The first page itself may wait elsewhere."""
 
 Ask = Callable[[int, str | None], Request]
 
@@ -25,9 +31,11 @@ def pages(
     size: int,
     staging: Staging,
     folder: str,
+    now: Callable[[], float] = time.time,
 ) -> Flow[tuple[File, ...]]:
     """Follow the cursor to its end; the files written.
 
+    Raises Throttled when the first page must wait for long, or a later one for very long.
     A page that is too much is asked for again at half the size, down to SMALLEST_PAGE, and then
     TooMuchData is raised. A result that is not readable yet is asked for again for half a minute.
     """
@@ -35,7 +43,7 @@ def pages(
     cursor: str | None = None
     seen: set[str] = set()
     while True:
-        page, size = yield from _page(session, ask, read, size, cursor)
+        page, size = yield from _page(session, ask, read, size, cursor, now)
         writer.write(page.rows)
         if page.cursor is None:
             return writer.close()
@@ -49,9 +57,15 @@ def pages(
 
 
 def _page(
-    session: Session, ask: Ask, read: Callable[[bytes], Page], size: int, cursor: str | None
+    session: Session,
+    ask: Ask,
+    read: Callable[[bytes], Page],
+    size: int,
+    cursor: str | None,
+    now: Callable[[], float],
 ) -> Flow[tuple[Page, int]]:
     pauses = list(_READY_PAUSES)
+    patience = _PATIENCE if cursor else 0.0
     while True:
         try:
             page = yield from session.call(ask(size, cursor), read)
@@ -63,5 +77,12 @@ def _page(
             if not pauses:
                 raise
             yield Sleep(pauses.pop(0))
+        except Throttled as error:
+            wait = max(error.retry_at - now(), 1.0)
+            if wait > min(_LONGEST_WAIT, patience):
+                raise
+            patience -= wait
+            session.usage.throttled_seconds += wait
+            yield Sleep(wait)
         else:
             return page, size

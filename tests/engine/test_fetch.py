@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_liftos.engine import fetch
 from airflow_provider_liftos.engine.sift import lines
 from airflow_provider_liftos.engine.staging import Staging
-from airflow_provider_liftos.model.errors import NotReady, TooMuchData, Unavailable
+from airflow_provider_liftos.model.errors import NotReady, Throttled, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.platforms.meta import wire
 from tests.transport.conftest import Caller, answer, refusal
@@ -33,7 +33,9 @@ def read(folder: Any, *answers: Any, size: int = 100) -> tuple[list[Any], Caller
     def ask(limit: int, after: str | None) -> Request:
         return wire.edge("1/insights", (), limit, after)
 
-    flow = fetch.pages(caller.session, ask, wire.page, size, staging, f"{folder}/staging/raw")
+    flow = fetch.pages(
+        caller.session, ask, wire.page, size, staging, f"{folder}/staging/raw", caller.clock.now
+    )
     files = run(flow, caller.script, caller.sleep)
     return [json.loads(line) for file in files for line in lines(staging, file)], caller
 
@@ -78,3 +80,28 @@ def test_rows_are_staged_one_per_line_whatever_their_layout(tmp_path: Any) -> No
     body = b'{"data": [\n  {\n "a":\r\n "x\\ny",\n "n": 1.50\n },\n {"a": "\\u0000"}\n]}'
     rows, _ = read(tmp_path, answer(body))
     assert rows == [{"a": "x\ny", "n": 1.5}, {"a": "\x00"}]
+
+
+def busy(minutes: float) -> Any:
+    use = [{"call_count": 100, "estimated_time_to_regain_access": minutes}]
+    return answer(refusal(80000), 400, **{"x-business-use-case-usage": {"501": use}})
+
+
+def test_a_read_that_has_begun_waits_for_its_limit_and_goes_on(tmp_path: Any) -> None:
+    rows, caller = read(tmp_path, page([1], "a"), busy(10), page([2], "b"), busy(14), page([3]))
+    assert rows == [1, 2, 3]
+    assert [r.query.get("after") for r in caller.script.sent] == [None, "a", "a", "b", "b"]
+    assert sum(caller.slept) == caller.session.usage.throttled_seconds == 24 * 60
+
+
+@pytest.mark.parametrize("answers", [[busy(10)], [page([1], "a"), busy(16)]])
+def test_a_long_wait_for_the_first_page_or_a_very_long_one_is_for_others(
+    tmp_path: Any, answers: list[Any]
+) -> None:
+    with pytest.raises(Throttled):
+        read(tmp_path, *answers)
+
+
+def test_no_page_is_waited_for_without_end(tmp_path: Any) -> None:
+    with pytest.raises(Throttled):
+        read(tmp_path, page([1], "a"), busy(14))
