@@ -85,13 +85,13 @@ def resolve(
     if window.until > today:
         warnings.append(f"{account.account_id}: the window was cut at {today}, the day it is there")
         window = Window(since=window.since, until=today)
-    if window.since < oldest:
-        if not asked.lifetime:
-            warnings.append(
-                f"{account.account_id}: the window was cut to begin at {oldest}"
-                f" instead of {window.since}: {platform.availability.note}"
-            )
-        window = Window(since=oldest, until=window.until)
+    if asked.lifetime or window.since < oldest:
+        wanted = "the account's beginning" if asked.lifetime else window.since
+        warnings.append(
+            f"{account.account_id}: the window was cut to begin at {oldest}"
+            f" instead of {wanted}: {platform.availability.note}"
+        )
+        window = Window(since=max(window.since, oldest), until=window.until)
     return window, warnings
 
 

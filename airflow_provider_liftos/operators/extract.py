@@ -70,7 +70,7 @@ class LiftosExtractOperator(LiftosOperator):
 
             if event is None:
                 self._forget_finished(context)
-            extraction = self._build(context)
+            extraction = self._build(context, new_try=event is None)
             cuts = self._slices(context, extraction.session.platform)
             while True:
                 outcome = extraction.advance(cuts)
@@ -109,7 +109,7 @@ class LiftosExtractOperator(LiftosOperator):
         if done and done[0].detail.get("max_tries") != _max_tries(context):
             _forget(context, org_id)
 
-    def _build(self, context: Mapping[str, Any]) -> Extraction:
+    def _build(self, context: Mapping[str, Any], *, new_try: bool) -> Extraction:
         from airflow_provider_liftos.engine.checkpoint import Checkpoints
         from airflow_provider_liftos.engine.extraction import Extraction, Options
         from airflow_provider_liftos.transport.client import HttpSender
@@ -131,6 +131,7 @@ class LiftosExtractOperator(LiftosOperator):
                 page_size=self.page_size,
                 fetch_threads=int(config.number("fetch_threads")),
                 last_try=_is_last_try(context["ti"]),
+                new_try=new_try,
             ),
         )
 

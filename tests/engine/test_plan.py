@@ -53,7 +53,7 @@ def test_a_lookback_reads_days_before_again() -> None:
         (DateRange(since=TODAY, until=TODAY), TODAY, TODAY, []),
         (DateRange(since=TODAY, until=TODAY + timedelta(days=9)), TODAY, TODAY, ["was cut at"]),
         (DateRange(last_days=5000), OLDEST, TODAY - timedelta(days=1), ["cut to begin"]),
-        (DateRange(lifetime=True), OLDEST, TODAY - timedelta(days=1), []),
+        (DateRange(lifetime=True), OLDEST, TODAY - timedelta(days=1), ["the account's beginning"]),
     ],
 )  # fmt: skip
 def test_windows_are_clamped_and_say_so(
