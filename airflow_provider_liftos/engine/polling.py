@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_liftos.engine.checkpoint import (
     FAILED,
@@ -15,12 +15,16 @@ from airflow_provider_liftos.engine.checkpoint import (
 from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.platform import ReportState, ReportStatus
 from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.wire import Judgement, Verdict, judge
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.session import Session
 
 STUCK = "stuck"
 EXPIRED = "expired"
+
+_PAUSE = 60.0
+"""Seconds to leave the platform alone when a limit is reached and no wait is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +42,57 @@ class Progress:
 
 
 def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progress]:
-    """Ask once about every submitted report of the scope and note what changed."""
+    """Ask once about every submitted report of the scope and note what changed.
+
+    Raises NotAuthorized when the token is refused, and Throttled when nothing but limits was heard.
+    """
     points = yield Do(checkpoints.load)
     waiting = [p for p in points.values() if p.state == SUBMITTED]
     reports = session.platform.reports
+    limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
         ids = [str(point.report_id) for point in batch]
         statuses: Sequence[ReportStatus] = yield from session.call(
             reports.poll(ids),
             lambda body, ids=ids: reports.statuses(body, ids),  # type: ignore[misc]
         )
+        judged = [_judged(session, status) for status in statuses]
+        statuses = [status for status, _ in judged]
         by_id = {status.report_id: status for status in statuses}
         secrets = session.credentials.secrets.values()
         changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now, secrets)]
         if changed:
             yield Do(lambda changed=changed: checkpoints.note(*changed))  # type: ignore[misc]
+        refused = [judgement for _, judgement in judged if judgement]
+        for judgement in refused:
+            if judgement.verdict is Verdict.REAUTHORIZE:
+                raise session.refusal(judgement, None, None)
+        limited += refused
+    if limited and len(limited) == len(waiting):
+        shortest = min(limited, key=_wait)
+        raise session.refusal(shortest, None, None, retry_at=now + _wait(shortest))
     return count(points.values())
+
+
+def _judged(session: Session, status: ReportStatus) -> tuple[ReportStatus, Judgement | None]:
+    """The status, and what keeps the platform from telling it: a limit, or the token itself.
+
+    A report that the token may no longer ask about has failed.
+    """
+    if status.state is not ReportState.RUNNING or status.error is None:
+        return status, None
+    judgement = judge(session.platform.rules, 0, status.error)
+    if judgement.verdict is Verdict.THROTTLED:
+        return status, judgement
+    if judgement.verdict is Verdict.REAUTHORIZE:
+        if not judgement.one_account:
+            return status, judgement
+        return replace(status, state=ReportState.FAILED), None
+    return status, None
+
+
+def _wait(judgement: Judgement) -> float:
+    return judgement.error.wait or _PAUSE
 
 
 def count(points: Iterable[Checkpoint]) -> Progress:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from airflow_provider_liftos.engine import polling
 from airflow_provider_liftos.engine.checkpoint import FETCHED, READY, SUBMITTED, Checkpoint
 from airflow_provider_liftos.engine.extraction import Extraction
-from airflow_provider_liftos.model.errors import TooMuchData
+from airflow_provider_liftos.model.errors import NotAuthorized, Throttled, TooMuchData
+from airflow_provider_liftos.transport.flow import run
 from tests.engine.harness import Harness, basic, last
+from tests.transport.conftest import Script, answer
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,35 @@ def test_slices_that_are_split_side_by_side_disturb_no_other(
     extraction._points = extraction.checkpoints.load()
     extraction._fetch_all(list(extraction._points.values()))
     assert sorted(p.state for p in harness.points()) == ["planned"] * 24 + ["split"] * 12
+
+
+def polled(harness: Harness, *errors: dict[str, int] | None) -> list[str]:
+    """States after one poll that hears these errors, one per report; None: it still runs."""
+    extraction = harness.extraction()
+    points = extraction.checkpoints.add(harness.slices([basic()], last(len(errors)), slice_days=1))
+    for number, point in enumerate(points):
+        point.state, point.report_id = SUBMITTED, str(number)
+    extraction.checkpoints.save(*points)
+    items = [
+        {"code": 400, "body": json.dumps({"error": error})} if error else None for error in errors
+    ]
+    sender = Script([answer(items)], harness.clock)
+    run(polling.poll(extraction.session, extraction.checkpoints, harness.clock.now()), sender)
+    return [point.state for point in harness.points()]
+
+
+def test_a_token_refused_inside_a_batch_is_refused_at_once(harness: Harness) -> None:
+    with pytest.raises(NotAuthorized, match="token"):
+        polled(harness, None, {"code": 190})
+
+
+def test_limits_inside_a_batch_hold_up_only_those_who_hear_nothing_else(harness: Harness) -> None:
+    assert polled(harness, None, {"code": 80000}) == [SUBMITTED, SUBMITTED]
+    harness.scope = "dag/run2/extract/-1"
+    with pytest.raises(Throttled) as caught:
+        polled(harness, {"code": 80000}, {"code": 17})
+    assert caught.value.retry_at == harness.clock.now() + 60
+
+
+def test_a_report_that_the_token_may_not_ask_about_any_more_has_failed(harness: Harness) -> None:
+    assert polled(harness, {"code": 200}, {"code": 100}) == ["failed", SUBMITTED]

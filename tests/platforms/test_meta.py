@@ -175,6 +175,16 @@ def test_a_batch_of_another_length_is_no_answer(body: bytes) -> None:
 def test_an_expired_report_is_known_as_such() -> None:
     assert status({"error": {"code": 100, "error_subcode": 33}}, 400) is ReportState.EXPIRED
     assert status({"error": {"code": 2}}, 500) is ReportState.RUNNING
+    assert status({"error": {"code": 100}}, 400) is ReportState.RUNNING
+
+
+def test_a_limit_inside_a_batch_names_its_wait() -> None:
+    use = {"501": [{"call_count": 100, "estimated_time_to_regain_access": 7}]}
+    headers = [{"name": "X-Business-Use-Case-Usage", "value": json.dumps(use)}, None]
+    item = {"code": 400, "headers": headers, "body": json.dumps({"error": {"code": 80000}})}
+    (found,) = insights.statuses(json.dumps([item]).encode(), ["7"])
+    assert found.error is not None
+    assert found.error.wait == 7 * 60
 
 
 def test_a_submission_names_each_field_once_and_no_breakdown_among_them() -> None:

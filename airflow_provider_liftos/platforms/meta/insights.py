@@ -225,7 +225,7 @@ def poll(report_ids: Sequence[str]) -> Request:
     calls = [
         {"method": "GET", "relative_url": f"{run}?fields={_STATUS_FIELDS}"} for run in report_ids
     ]
-    form = {"batch": json.dumps(calls), "include_headers": "false"}
+    form = {"batch": json.dumps(calls), "include_headers": "true"}
     return Request(method="POST", path="", form=form)
 
 
@@ -239,6 +239,8 @@ def statuses(body: bytes, report_ids: Sequence[str]) -> Sequence[ReportStatus]:
 
 _FAILED = {"Job Failed": ReportState.FAILED, "Job Skipped": ReportState.FAILED}
 _COMPLETE = 100
+_GONE = (100, 33)
+"""Code and subcode of what does not exist (any more): reports are kept for 30 days."""
 
 
 def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
@@ -252,7 +254,8 @@ def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
         return ReportStatus(report_id=run, state=ReportState.RUNNING)
     if int(answer.get("code", 200)) >= 400 or "error" in body:
         said = wire.vendor_error(body, int(answer.get("code", 200)))
-        gone = said.code == 100
+        said = replace(said, wait=said.wait or _wait(answer.get("headers")))
+        gone = (said.code, said.subcode) == _GONE
         state = ReportState.EXPIRED if gone else ReportState.RUNNING
         return ReportStatus(report_id=run, state=state, error=said)
     percent = int(body.get("async_percent_completion") or 0)
@@ -262,6 +265,13 @@ def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
     if name == "Job Completed" and percent >= _COMPLETE:
         state = ReportState.READY
     return ReportStatus(report_id=run, state=state, percent=percent, error=_failure(body, name))
+
+
+def _wait(headers: object) -> float | None:
+    """Seconds that the usage headers of an item name; the batch's own headers are without them."""
+    items = [h for h in headers if isinstance(h, dict)] if isinstance(headers, list) else []
+    named = {str(h.get("name")).lower(): str(h.get("value")) for h in items}
+    return max((signal.wait for signal in wire.signals(named, None)), default=None)
 
 
 def _failure(body: Mapping[str, Any], name: str) -> VendorError | None:
