@@ -88,8 +88,9 @@ class DuckDbWarehouse:
     def load(self, manifest: Manifest, table_of: TableOf = lambda result: result.table) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
 
-        What an earlier attempt of the load left of other slices is removed. Every file is verified before the warehouse is opened. A slice is never divided between
-        transactions, many slices may be.
+        What an earlier attempt of the load left of other slices is removed. Every file is verified
+        before the warehouse is opened. A slice is never divided between transactions, many slices
+        may be.
         """
         slices = list(verified(manifest, table_of))
         with self._file.memory() as memory:
