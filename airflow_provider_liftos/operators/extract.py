@@ -142,17 +142,13 @@ class LiftosExtractOperator(LiftosOperator):
         given = self.reports if params.get("reports") is None else params["reports"]
         reports = [as_report(platform, report) for report in given]
         streams = self.streams if params.get("streams") is None else params["streams"]
-        windows = [
-            (
-                Account.from_json(item["account"]),
-                Window(
-                    since=date.fromisoformat(item["since"]), until=date.fromisoformat(item["until"])
-                ),
-            )
-            for item in self.batch["accounts"]
-        ]
+        planned = [(Account.from_json(item["account"]), item) for item in self.batch["accounts"]]
+        windows = [(account, _window(item)) for account, item in planned]
+        memories = {
+            a.account_id: _window(item["memory"]) for a, item in planned if "memory" in item
+        }
         days = self.slice_days or platform.slice_days
-        return plan.slices(platform, windows, reports, list(streams), days)
+        return plan.slices(platform, windows, reports, list(streams), days, memories)
 
     def _wait(self, context: Mapping[str, Any], waiting: Waiting) -> None:
         poll_seconds = config.number("poll_seconds")
@@ -189,6 +185,12 @@ class LiftosExtractOperator(LiftosOperator):
             reports_submitted=counts.submitted,
             reports_wasted=counts.wasted,
         )
+
+
+def _window(value: Mapping[str, Any]) -> Window:
+    return Window(
+        since=date.fromisoformat(value["since"]), until=date.fromisoformat(value["until"])
+    )
 
 
 def _max_tries(context: Mapping[str, Any]) -> int | None:
