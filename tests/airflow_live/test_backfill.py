@@ -32,7 +32,13 @@ def backfill(live: Live, dag_id: str, behaviour: str) -> int:
                 max_active_runs=2,
             )
         except AirflowApiError as error:
-            if error.status != 503:
+            if error.status == 409:  # an answer that got lost had started it
+                return next(
+                    int(found["id"])
+                    for found in live.api.get("backfills", dag_id=dag_id)["backfills"]
+                    if found["completed_at"] is None
+                )
+            if error.status not in {500, 503}:
                 raise
             return None
 

@@ -34,6 +34,10 @@ class Run:
         run_id = live.start(DAG, **SETTLED)
         return cls(live=live, run_id=run_id, requests=requests, submitted=submitted)
 
+    def _running(self, task_id: str) -> list[dict]:
+        tasks = self.live.tasks(DAG, self.run_id, task_id)
+        return [task for task in tasks if task["state"] == "running"]
+
     def at(self, moment: str, victim: str) -> None:
         """Wait for the moment, kill, and bring back what does not come back by itself."""
         task_id = "extract" if moment in {"submitting", "waiting", "fetching"} else moment
@@ -41,6 +45,8 @@ class Run:
         safe = self.live.fetched(self.run_id)
         tasks = self.live.tasks(DAG, self.run_id, task_id)
         busy = [task for task in tasks if task["state"] == "running"]
+        if victim == "task" and not busy:
+            busy = self.live.until(lambda: self._running(task_id), f"{task_id} runs")
         # A scheduler takes all tasks with it, each of which may have just asked for a report.
         self.kills += max(len(busy), 1) if victim == "scheduler" else 1
         if victim == "task":
