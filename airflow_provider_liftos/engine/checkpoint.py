@@ -26,7 +26,6 @@ PLANNED, INTENT, SUBMITTED, READY = "planned", "intent", "submitted", "ready"
 FAILED, FETCHED, SPLIT, GIVEN_UP = "failed", "fetched", "split", "given_up"
 DROPPED = "dropped"
 """A part of a split by fields whose only field the platform no longer gives."""
-OPEN = frozenset({PLANNED, INTENT, SUBMITTED, READY, FAILED})
 
 
 @dataclass(slots=True, kw_only=True)

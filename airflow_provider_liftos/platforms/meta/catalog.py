@@ -166,12 +166,5 @@ COMBINATIONS = tuple(
 Meta documents permitted permutations only; ``age,country`` and ``region,device_platform`` fail.
 """
 
-NEVER_BROKEN = frozenset(
-    """
-app_store_clicks newsfeed_avg_position newsfeed_clicks relevance_score newsfeed_impressions
-""".split()
-)
-"""Fields that Meta never combines with a breakdown (Meta's insights documentation)."""
-
 WITHOUT_CONVERSIONS = frozenset({"region", "dma", "comscore_market"})
 """Breakdowns for which Meta withholds conversions off Meta; so does every ``hourly_`` one."""

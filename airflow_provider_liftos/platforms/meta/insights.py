@@ -141,8 +141,6 @@ def _of_actions(report: Report) -> None:
 
 
 def _clash(breakdown: str, metric: str) -> str:
-    if metric in catalog.NEVER_BROKEN:
-        return "Meta gives it only without breakdowns"
     unique = metric in {"reach", "frequency", "cpp"} or metric.startswith("unique_")
     if breakdown.startswith("hourly_") and (unique or metric.startswith("video_")):
         return "people are not counted by the hour"
