@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[meta-sdk,postgres]' --group dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[google-ads,meta-sdk,postgres]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## from a fresh machine to published, audited rows
@@ -47,7 +47,7 @@ bench: $(STAMP)  ## everyone on the same server, interleaved; about ten minutes
 lock:  ## refresh constraints.txt: names and versions only
 	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --extra meta-sdk --extra postgres \
+	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --extra google-ads --extra meta-sdk --extra postgres \
 	  --output-file constraints.txt
 
 clean:
