@@ -71,7 +71,20 @@ class LiftosHook(BaseHook):
         )
 
     def accounts(self) -> list[Account]:
-        """Accounts named in the connection, or all that the token sees, with zone and currency."""
+        """Accounts named in the connection, or all that the token sees, with zone and currency.
+
+        An id that the token does not see is left out with a warning; NotAuthorized if none is left.
+        """
+        accounts, unseen = self.chosen()
+        for error in unseen:
+            self.log.warning("left out: %s", error)
+        return accounts
+
+    def chosen(self, named: Sequence[str] = ()) -> tuple[list[Account], list[NotAuthorized]]:
+        """The accounts ``named``, or else all of the connection, and an error for each unseen one.
+
+        Raises NotAuthorized if none is left.
+        """
         from airflow_provider_liftos.transport.client import HttpSender
 
         credentials = self.credentials()
@@ -80,7 +93,7 @@ class LiftosHook(BaseHook):
             found = discover(self.session(credentials), sender)
         finally:
             sender.close()
-        return choose(found, credentials, self.platform)
+        return choose(found, credentials, self.platform, named)
 
     def test_connection(self) -> tuple[bool, str]:
         """Two cheap calls: accounts, scopes, token expiry, API version and its sunset."""
@@ -204,19 +217,27 @@ def listed(value: Any) -> list[str]:
     return [str(part).strip().removeprefix("act_") for part in parts if str(part).strip()]
 
 
-def choose(found: Sequence[Account], credentials: Credentials, platform: Platform) -> list[Account]:
-    """The accounts of the connection among those found. NotAuthorized names one that is missing."""
+def choose(
+    found: Sequence[Account],
+    credentials: Credentials,
+    platform: Platform,
+    named: Sequence[str] = (),
+) -> tuple[list[Account], list[NotAuthorized]]:
+    """Of the accounts found those ``named``, which the connection may narrow, or all it allows.
+
+    With them comes an error for each id that is out of reach: one wrong id does not stop the
+    others. Raises NotAuthorized if no account is left.
+    """
     options = credentials.options
-    wanted = listed(options.get("account_ids") or options.get("account_id"))
-    if not wanted:
-        if not found:
-            raise NotAuthorized(
-                "the token sees no account",
-                platform=platform.name,
-                hint="Assign ad accounts to the system user, or check the token's permissions.",
-            )
-        return list(found)
-    return pick(found, wanted, platform)
+    allowed = listed(options.get("account_ids") or options.get("account_id"))
+    by_id = {account.account_id: account for account in found}
+    wanted = list(dict.fromkeys(named or allowed or by_id))
+    accounts = [by_id[i] for i in wanted if i in by_id and (not allowed or i in allowed)]
+    chosen = {account.account_id for account in accounts}
+    refused = [account_id for account_id in wanted if account_id not in chosen]
+    if not accounts:
+        raise _nobody(refused, allowed, platform)
+    return accounts, [_unseen(i, allowed, platform) for i in refused]
 
 
 def pick(found: Sequence[Account], wanted: Sequence[str], platform: Platform) -> list[Account]:
@@ -224,10 +245,35 @@ def pick(found: Sequence[Account], wanted: Sequence[str], platform: Platform) ->
     by_id = {account.account_id: account for account in found}
     for account_id in wanted:
         if account_id not in by_id:
-            raise NotAuthorized(
-                "the account does not exist, or the token has no access to it",
-                platform=platform.name,
-                account=account_id,
-                hint="Correct the id, or give the token access to that account.",
-            )
+            raise _unseen(account_id, (), platform)
     return [by_id[account_id] for account_id in dict.fromkeys(wanted)]
+
+
+def _unseen(account_id: str, allowed: Sequence[str], platform: Platform) -> NotAuthorized:
+    """Why an account is out of reach, and what to do."""
+    if allowed and account_id not in allowed:
+        message = "the connection's account_ids do not name this account"
+        hint = "Add it there, or ask for another."
+    else:
+        message = "the account does not exist, or the token has no access to it"
+        hint = "Correct the id, or give the token access to that account."
+    return NotAuthorized(
+        message, platform=platform.name, account=account_id, hint=hint, one_account=True
+    )
+
+
+def _nobody(refused: Sequence[str], allowed: Sequence[str], platform: Platform) -> NotAuthorized:
+    """The one error when there is no account to work on."""
+    if len(refused) == 1:
+        return _unseen(refused[0], allowed, platform)
+    if refused:
+        return NotAuthorized(
+            f"none of the accounts asked for is within reach: {', '.join(refused)}",
+            platform=platform.name,
+            hint="Correct the ids, or give the token access to these accounts.",
+        )
+    return NotAuthorized(
+        "the token sees no account",
+        platform=platform.name,
+        hint="Assign ad accounts to the system user, or check the token's permissions.",
+    )

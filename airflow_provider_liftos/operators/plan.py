@@ -11,6 +11,7 @@ from airflow_provider_liftos.operators.task import Entry, LiftosOperator
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.plan import DateRange
+    from airflow_provider_liftos.model.errors import NotAuthorized
     from airflow_provider_liftos.model.report import Account
 
 
@@ -18,10 +19,10 @@ class LiftosPlanOperator(LiftosOperator):
     """Find the accounts, resolve the window in each one's own zone, and make batches of them.
 
     Returns a list with one entry per batch, to expand an extract task over. An account that cannot
-    be planned is left out; the first batch names it under ``failed``, with the error, and publish
-    counts it as missing. ``accounts`` narrows
-    the connection's accounts; the run's param of that name narrows them further. ``last_days`` is
-    what a run without dates of its own asks for.
+    be planned, or that the token does not see, is left out; the first batch names it under
+    ``failed``, with the error, and publish counts it as missing. ``accounts`` narrows the
+    connection's accounts; the run's param of that name takes its place. ``last_days`` is what a run
+    without dates of its own asks for.
     """
 
     phase: ClassVar[str] = "plan"
@@ -41,9 +42,9 @@ class LiftosPlanOperator(LiftosOperator):
         self.accounts_per_task = accounts_per_task
 
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Raises for unknown accounts, refused tokens, and when no account can be planned."""
+        """Raises for refused tokens, and when no account is left that can be planned."""
         from airflow_provider_liftos.engine import plan
-        from airflow_provider_liftos.hooks.liftos import listed, pick
+        from airflow_provider_liftos.hooks.liftos import listed
         from airflow_provider_liftos.operators.outcome import translated
         from airflow_provider_liftos.operators.window import asked
 
@@ -53,11 +54,9 @@ class LiftosPlanOperator(LiftosOperator):
         with self.recorded(context, credentials.org_id) as entry:
             platform = hook.platform
             wanted = asked(context, platform.availability.restatement_days, self.last_days)
-            accounts = hook.accounts()
             named = listed((context.get("params") or {}).get("accounts") or self.accounts)
-            if named:
-                accounts = pick(accounts, named, platform)
-            planned, failed = self._planned(wanted, accounts, entry)
+            accounts, unseen = hook.chosen(named)
+            planned, failed = self._planned(wanted, accounts, unseen, entry)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
             first = planned[0]["account"]["account_id"]
             entry.detail = {
@@ -74,24 +73,31 @@ class LiftosPlanOperator(LiftosOperator):
             return batches
 
     def _planned(
-        self, wanted: DateRange, accounts: Sequence[Account], entry: Entry
+        self,
+        wanted: DateRange,
+        accounts: Sequence[Account],
+        unseen: Sequence[NotAuthorized],
+        entry: Entry,
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Accounts with their windows, and those that have none; raises when all have none."""
         from airflow_provider_liftos.engine import plan
         from airflow_provider_liftos.model.errors import ConfigurationError
+        from airflow_provider_liftos.model.report import Account
 
         moment = config.state_store().clock.now()
-        planned, failed, errors = [], [], []
+        planned: list[dict[str, Any]] = []
+        cuts: list[str] = []
+        left_out: list[tuple[Account, ConfigurationError]] = [
+            (Account(account_id=str(error.account)), error) for error in unseen
+        ]
         for account in accounts:
             try:
                 window, warnings = plan.resolve(wanted, account, self.hook.platform, moment)
                 memory = plan.memory(account, self.hook.platform, moment)
             except ConfigurationError as error:
-                errors.append(error)
-                failed.append({"account": asdict(account), "error": str(error)})
-                entry.warnings = (*entry.warnings, f"left out of this run: {error}")
+                left_out.append((account, error))
                 continue
-            entry.warnings = (*entry.warnings, *warnings)
+            cuts += warnings
             planned.append(
                 {
                     "account": asdict(account),
@@ -100,11 +106,12 @@ class LiftosPlanOperator(LiftosOperator):
                     "memory": {"since": str(memory.since), "until": str(memory.until)},
                 }
             )
+        entry.warnings = (*(f"left out of this run: {error}" for _, error in left_out), *cuts)
         for text in entry.warnings:
             self.log.warning(text)
-        if errors and not planned:
-            raise errors[0]
-        return planned, failed
+        if not planned:
+            raise left_out[-1][1]
+        return planned, [{"account": asdict(a), "error": str(error)} for a, error in left_out]
 
 
 def _label(batch: Sequence[Mapping[str, Any]]) -> str:

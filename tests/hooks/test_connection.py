@@ -159,6 +159,9 @@ def test_an_account_that_the_token_does_not_see_is_named(liftos):
     liftos.connect("wrong", extra={"account_ids": "404"})
     with pytest.raises(NotAuthorized, match="meta 404: the account does not exist"):
         MetaHook("wrong").accounts()
+    [account, *_] = liftos.sandbox.world.dataset("meta").accounts
+    liftos.connect("partly", extra={"account_ids": f"404,{account.id}"})
+    assert [a.account_id for a in MetaHook("partly").accounts()] == [account.id]
 
 
 # --- the test of a connection --------------------------------------------------------------------
