@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from .dataset.dimensions import own_name
 from .faults import UnknownFaultError
 from .truth import Question, UnknownTruthError, ask, default_range, entities, parse_moment
 from .wire import platforms
@@ -40,7 +41,11 @@ def truth(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
         since=_day(asked.get("from"), first),
         until=_day(asked.get("to"), last),
         account=account,
-        breakdowns=tuple(name for name in str(asked.get("breakdown") or "").split(",") if name),
+        breakdowns=tuple(
+            own_name(platform, name)
+            for name in str(asked.get("breakdown") or "").split(",")
+            if name
+        ),
         window=str(asked.get("window") or "default"),
         as_of=as_of,
     )

@@ -158,7 +158,10 @@ def _open(fact: Fact, ids: dict[str, str], breakdowns: Sequence[str], cell: Cell
         "date": fact.day.isoformat(),
         "account_id": account.id,
         **ids,
-        **dict(zip(breakdowns, cell.values, strict=True)),
+        **{
+            name.rpartition(".")[2]: value
+            for name, value in zip(breakdowns, cell.values, strict=True)
+        },
         **dict.fromkeys(("impressions", "clicks", "spend", "reach"), 0),
         **dict.fromkeys(("conversions", "conversions_value"), 0),
         "currency": account.currency,

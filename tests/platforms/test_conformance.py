@@ -102,7 +102,12 @@ META = (
     cell("batch_null", extra=2, times=2),
 )  # fmt: skip
 CELLS = {"meta": META}
-DOES_NOT_APPLY: Mapping[str, Mapping[str, str]] = {"meta": {}}
+DOES_NOT_APPLY: Mapping[str, Mapping[str, str]] = {
+    "meta": {
+        "async_refused": "every application that may read insights may ask for report runs",
+        "ads_cut": "insights know no newest ads; a query about too many is refused",
+    }
+}
 """Per platform, kinds of faults it cannot show, each with the reason."""
 
 

@@ -83,6 +83,16 @@ def _clock_hours(timezone: str, day: date) -> tuple[tuple[str, int], ...]:
     )
 
 
+def _tiktok_hours(fact: Fact) -> list[tuple[Value, int]]:
+    """Return the same hours as moments on the account's clock."""
+    hours = _clock_hours(fact.ad.account.timezone, fact.day)
+    return [(f"{fact.day} {hour[:8]}", weight) for hour, weight in hours]
+
+
+def _tiktok_countries(fact: Fact) -> list[tuple[Value, int]]:
+    return [("NONE" if name == "Unknown" else name, part) for name, part in _countries(fact)]
+
+
 def _positions(fact: Fact) -> list[tuple[Value, int]]:
     raise NotImplementedError("platform_position only exists beside publisher_platform")
 
@@ -149,7 +159,38 @@ DIMENSIONS: dict[str, Dimension] = {
     "title_asset": Dimension(parts=_assets("title")),
     "video_asset": Dimension(parts=_assets("video")),
 }
+# A name that means something else on one platform, or other values, begins with the platform's.
+DIMENSIONS |= {
+    "tiktok.age": Dimension(
+        parts=_fixed(
+            *(("AGE_13_17", 4), ("AGE_18_24", 31), ("AGE_25_34", 33), ("AGE_35_44", 18)),
+            *(("AGE_45_54", 9), ("AGE_55_100", 4), ("NONE", 1)),
+        )
+    ),
+    "tiktok.gender": Dimension(parts=_fixed(("FEMALE", 55), ("MALE", 42), ("NONE", 3))),
+    "tiktok.country_code": Dimension(parts=_tiktok_countries),
+    "tiktok.platform": Dimension(
+        parts=_fixed(("ANDROID", 52), ("IPHONE", 41), ("IPAD", 4), ("PC", 2), ("UNKNOWN", 1))
+    ),
+    "tiktok.placement": Dimension(
+        parts=_fixed(("PLACEMENT_TIKTOK", 88), ("PLACEMENT_PANGLE", 9), ("UNKNOWN", 3))
+    ),
+    "tiktok.language": Dimension(parts=_fixed(("en", 60), ("de", 20), ("zh-Hant", 5), ("NONE", 1))),
+    "tiktok.ac": Dimension(parts=_fixed(("WIFI", 60), ("4G", 25), ("5G", 12), ("NONE", 3))),
+    "tiktok.province_id": Dimension(parts=_fixed(("2951839", 60), ("5332921", 30), ("NONE", 2))),
+    "tiktok.dma_id": Dimension(parts=_fixed(("803", 50), ("501", 40), ("NONE", 5))),
+    "tiktok.interest_category": Dimension(
+        parts=_fixed(("10", 30), ("13100", 25), ("23106", 20), ("NONE", 5))
+    ),
+    "tiktok.stat_time_hour": Dimension(parts=_tiktok_hours),
+}
 HOURLY = tuple(name for name in DIMENSIONS if name.startswith("hourly_"))
+
+
+def own_name(platform: str, name: str) -> str:
+    """Return the dimension that a platform means by ``name``."""
+    own = f"{platform}.{name}"
+    return own if own in DIMENSIONS else name
 
 
 def withholds_conversions(names: Sequence[str]) -> bool:

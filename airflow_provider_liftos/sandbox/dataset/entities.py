@@ -15,6 +15,9 @@ GOALS = ("sales", "traffic", "awareness", "leads", "sales")
 
 _ADS_PER_GROUP, _GROUPS_PER_CAMPAIGN = 4, 2
 _AUDIENCES = 12
+_PREFIX = "1202"
+# Platforms whose ids look different: TikTok's have nineteen digits.
+_PREFIXES = {"tiktok": "18402"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +111,18 @@ class Registrar:
     anchor: date
 
     def identify(self, account: int, kind: str, index: int) -> str:
-        """Return an id of 18 digits, above 2**53, from which account and index can be read."""
+        """Return an id above 2**53 (18 digits or more) that tells account and index."""
         check = number(10**4, self.seed, self.platform, account, kind, index)
-        return f"1202{account:04d}{KINDS.index(kind)}{index:05d}{check:04d}"
+        prefix = _PREFIXES.get(self.platform, _PREFIX)
+        return f"{prefix}{account:04d}{KINDS.index(kind)}{index:05d}{check:04d}"
 
     def locate(self, identity: str) -> tuple[int, str, int] | None:
         """Return (account, kind, index) of an id made by ``identify``, else None."""
-        if len(identity) != 18 or not identity.isdigit() or not identity.startswith("1202"):
+        prefix = _PREFIXES.get(self.platform, _PREFIX)
+        digits = identity.removeprefix(prefix)
+        if len(digits) != 14 or digits == identity or not (digits.isascii() and digits.isdigit()):
             return None
-        account, kind, index = int(identity[4:8]), int(identity[8]), int(identity[9:14])
+        account, kind, index = int(digits[:4]), int(digits[4]), int(digits[5:10])
         if kind >= len(KINDS) or self.identify(account, KINDS[kind], index) != identity:
             return None
         return account, KINDS[kind], index
