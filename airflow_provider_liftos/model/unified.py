@@ -33,7 +33,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column. ``low`` and ``high`` bound lawful values; ``required`` forbids null."""
+    """A column. ``low`` and ``high`` bound lawful values; ``required`` forbids null.
+
+    ``volatile`` ones of an entity change without anybody's doing: a change makes no version, the
+    current one is brought up to date.
+    """
 
     name: str
     kind: Kind
@@ -41,6 +45,7 @@ class Column:
     required: bool = False
     low: int | None = None
     high: int | None = None
+    volatile: bool = False
     doc: str = ""
 
 
@@ -170,7 +175,7 @@ _ENTITY_STATE = (
 _HISTORY = (
     Column(name="details", kind=Kind.JSON, doc="other fields of the platform, as received"),
     Column(name="row_hash", kind=Kind.TEXT, role=Role.LINEAGE, required=True,
-           doc="digest of everything but lineage; a new version begins where it changes"),
+           doc="digest of all but lineage and what is volatile; a change begins a version"),
     Column(name="valid_from", kind=Kind.TIMESTAMP, role=Role.LINEAGE, required=True),
     Column(name="valid_to", kind=Kind.TIMESTAMP, role=Role.LINEAGE,
            doc="null for the current version"),
@@ -183,7 +188,7 @@ _BUDGET = (
     Column(name="currency", kind=Kind.TEXT),
     Column(name="daily_budget", kind=Kind.MONEY, low=0, doc="major units"),
     Column(name="lifetime_budget", kind=Kind.MONEY, low=0, doc="major units"),
-    Column(name="budget_remaining", kind=Kind.MONEY, doc="major units"),
+    Column(name="budget_remaining", kind=Kind.MONEY, volatile=True, doc="major units"),
     Column(name="start_at", kind=Kind.TIMESTAMP),
     Column(name="end_at", kind=Kind.TIMESTAMP),
 )
@@ -198,9 +203,10 @@ ENTITIES = (
         "accounts", "Advertising accounts.",
         Column(name="currency", kind=Kind.TEXT, required=True),
         Column(name="timezone", kind=Kind.TEXT, required=True),
-        Column(name="amount_spent", kind=Kind.MONEY, doc="since the account began, major units"),
+        Column(name="amount_spent", kind=Kind.MONEY, volatile=True,
+               doc="since the account began, major units"),
         Column(name="spend_cap", kind=Kind.MONEY, doc="major units"),
-        Column(name="balance", kind=Kind.MONEY, doc="major units"),
+        Column(name="balance", kind=Kind.MONEY, volatile=True, doc="major units"),
     ),
     _entity(
         "campaigns", "Campaigns.",
@@ -244,8 +250,10 @@ ENTITIES = (
         _key("audience_id", Kind.ID),
         Column(name="audience_type", kind=Kind.TEXT, doc="custom, lookalike, ..."),
         Column(name="description", kind=Kind.TEXT),
-        Column(name="size_low", kind=Kind.INT, doc="lower bound of the platform's estimate"),
-        Column(name="size_high", kind=Kind.INT, doc="upper bound of the platform's estimate"),
+        Column(name="size_low", kind=Kind.INT, volatile=True,
+               doc="lower bound of the platform's estimate"),
+        Column(name="size_high", kind=Kind.INT, volatile=True,
+               doc="upper bound of the platform's estimate"),
         Column(name="retention_days", kind=Kind.INT),
         Column(name="lookalike", kind=Kind.JSON, doc="origin, country and ratio of a lookalike"),
     ),

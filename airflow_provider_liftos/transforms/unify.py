@@ -116,7 +116,7 @@ def stream_sql(stream: Stream, facts: Facts, files: Sequence[str]) -> str:
     content = [
         c.name
         for c in table.columns
-        if c.role is not Role.LINEAGE and c.name not in {"org_id", "platform"}
+        if c.role is not Role.LINEAGE and not c.volatile and c.name not in {"org_id", "platform"}
     ]
     digest = ", ".join(f"coalesce({identifier(name)}::VARCHAR, chr(1))" for name in content)
     columns = ", ".join(

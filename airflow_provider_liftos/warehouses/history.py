@@ -2,6 +2,8 @@
 
 A version begins where ``row_hash`` changes. The current version has no ``valid_to``; an id the
 platform no longer lists has a current version with ``is_deleted``, and comes back as a new one.
+Volatile columns, such as what is left of a budget, are no part of the hash: versions are what
+people have set, and the current one tells the newest of such numbers.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ def publish_entities(job: Job, table_name: str) -> Published:
         )
     snapshot.bury()
     snapshot.close()
+    snapshot.refresh()
     snapshot.open()
     snapshot.note(staged)
     snapshot.clear()
@@ -174,6 +177,22 @@ class _Snapshot:
             f"DELETE FROM {self._history} AS h WHERE {scope.sql}"
             f" AND h.{valid_to} = h.{self._name('valid_from')}",
             scope.params,
+        )
+
+    def refresh(self) -> None:
+        """The newest volatile values, and when they were seen, for current versions that go on."""
+        volatile = [self._name(c.name) for c in self.table.columns if c.volatile]
+        if not volatile:
+            return
+        moved = " OR ".join(f"h.{name} IS DISTINCT FROM s.{name}" for name in volatile)
+        seen = (*volatile, self._name("as_of"), self._name("load_id"))
+        scope, mine = self._scope("h"), self.job.mine
+        self.job.session.execute(
+            f"UPDATE {self._history} AS h SET {', '.join(f'{name} = s.{name}' for name in seen)}"
+            f" FROM (SELECT * FROM {self._staged} WHERE {mine.sql}) AS s"
+            f" WHERE {scope.sql} AND h.{self._name('valid_to')} IS NULL"
+            f" AND NOT h.{self._name('is_deleted')} AND {self._same_id('s', 'h')} AND ({moved})",
+            (*mine.params, *scope.params),
         )
 
     def open(self) -> None:

@@ -248,6 +248,26 @@ def test_budgets_are_told_in_whole_units_of_the_currency(
     assert bench.rows(done, "daily_budget") == [(Decimal(budget),)]
 
 
+@pytest.mark.parametrize(
+    ("stream", "told", "moved", "same"),
+    [
+        ("campaigns", {"id": "1", "daily_budget": "2000"}, {"budget_remaining": "77"}, True),
+        ("campaigns", {"id": "1", "daily_budget": "2000"}, {"daily_budget": "3000"}, False),
+        ("accounts", {"account_id": "501"}, {"amount_spent": "5", "balance": "9"}, True),
+        ("accounts", {"account_id": "501"}, {"spend_cap": "9"}, False),
+        ("audiences", {"id": "1"}, {"approximate_count_upper_bound": 7}, True),
+        ("audiences", {"id": "1"}, {"description": "VIP"}, False),
+    ],
+)
+def test_a_digest_is_of_what_a_person_has_set(
+    bench: Bench, stream: str, told: dict[str, Any], moved: dict[str, Any], same: bool
+) -> None:
+    digests = {
+        bench.rows(bench.normalize(stream, [row_]), "row_hash")[0] for row_ in (told, told | moved)
+    }
+    assert (len(digests) == 1) is same
+
+
 @pytest.mark.parametrize("line", [b'["odd"]', b"null", b"7", b'{"name": "N"}', b'{"id": ""}'])
 def test_an_entity_that_is_none_is_a_letter_and_the_others_stay(bench: Bench, line: bytes) -> None:
     done = bench.normalize("campaigns", [{"id": "1", "name": "A"}, line, {"id": 2, "name": "B"}])

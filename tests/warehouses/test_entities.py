@@ -62,6 +62,33 @@ def test_a_change_closes_the_old_version_and_opens_a_new_one(lab):
     ]
 
 
+def test_what_changes_by_itself_makes_no_version_but_is_up_to_date(lab):
+    def budget(load: int, left: str, digest: str = "x") -> None:
+        rows = [entity_row("a", digest, daily_budget="20", budget_remaining=left)]
+        lab.publish(
+            stream_slice(), [*rows, entity_row("b", "y")], load_id=f"load-{load}",
+            as_of=NOON + HOUR * load, table="campaigns",
+        )  # fmt: skip
+
+    def left() -> list[tuple]:
+        return lab.warehouse.query(
+            "SELECT row_hash, budget_remaining::INTEGER, load_id, (epoch(as_of) - ?) / 3600,"
+            " valid_to IS NULL FROM liftos.campaigns WHERE campaign_id = 'a' ORDER BY valid_from",
+            [NOON],
+        )
+
+    budget(1, "20")
+    budget(2, "5")
+    assert left() == [("x", 5, "load-2", 2, True)]
+    assert versions(lab)[0] == ("a", "x", 1, None, False)
+    unmoved = lab.warehouse.checksum("campaigns")
+    budget(3, "5")
+    assert lab.warehouse.checksum("campaigns") == unmoved
+    budget(4, "9", digest="x2")
+    budget(5, "7", digest="x2")
+    assert left() == [("x", 5, "load-2", 2, False), ("x2", 7, "load-5", 5, True)]
+
+
 def test_a_vanished_id_is_currently_deleted_and_comes_back_as_a_new_version(lab):
     publish(lab, 1, ("a", "x"), ("b", "y"))
     published = publish(lab, 2, ("b", "y"))
