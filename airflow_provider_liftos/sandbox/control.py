@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from . import truth_google_ads
 from .dataset.dimensions import own_name
 from .faults import UnknownFaultError
 from .truth import Question, UnknownTruthError, ask, default_range, entities, parse_moment
@@ -33,6 +34,8 @@ def truth(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
     dataset = world.dataset(platform)
     as_of = parse_moment(asked.get("as_of"), world.clock.now())
     account = str(asked["account"]) if asked.get("account") else None
+    if platform == "google_ads" and asked.get("stream") == "keywords":
+        return truth_google_ads.keyword_entities(account, dataset)
     if asked.get("stream"):
         return entities(str(asked["stream"]), account, dataset, as_of)
     first, last = default_range(dataset, as_of)
@@ -49,7 +52,7 @@ def truth(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
         window=str(asked.get("window") or "default"),
         as_of=as_of,
     )
-    return ask(question, dataset)
+    return (truth_google_ads.ask if platform == "google_ads" else ask)(question, dataset)
 
 
 def _day(text: Any, otherwise: date) -> date:

@@ -64,7 +64,7 @@ def ask(question: Question, dataset: Dataset) -> dict[str, Any]:
     _check(question)
     rows = [
         row
-        for account in _accounts(question.account, dataset)
+        for account in accounts_of(question.account, dataset)
         for row in _account_rows(question, account, dataset)
     ]
     withheld = withholds_conversions(question.breakdowns)
@@ -77,7 +77,7 @@ def ask(question: Question, dataset: Dataset) -> dict[str, Any]:
 
 def entities(stream: str, account: str | None, dataset: Dataset, now: datetime) -> dict[str, Any]:
     """Return the entity truth of a stream: ids, names, status, whether deleted or archived."""
-    accounts = _accounts(account, dataset)
+    accounts = accounts_of(account, dataset)
     if stream == "accounts":
         rows = [_account_entity(one) for one in accounts]
     elif stream in STREAMS:
@@ -107,7 +107,8 @@ def _check(question: Question) -> None:
         raise UnknownTruthError(f"window={question.window!r} is none of default, {WINDOWS}")
 
 
-def _accounts(identity: str | None, dataset: Dataset) -> Sequence[Account]:
+def accounts_of(identity: str | None, dataset: Dataset) -> Sequence[Account]:
+    """Return the account meant, or all; raises UnknownTruthError."""
     if not identity:
         return dataset.accounts
     account = dataset.account(identity.removeprefix("act_"))

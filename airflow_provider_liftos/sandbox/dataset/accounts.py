@@ -69,8 +69,6 @@ _BLUEPRINTS = (
     ("Lord Howe Surf", "AUD", 100, "Australia/Lord_Howe", "AU", 1010, 9900),
     ("नर्थविन्ड Kathmandu", "USD", 100, "Asia/Kathmandu", "NP", 310, 2900),
 )
-# What ids look like, where it matters: Google's customers have ten digits.
-_IDS = {"google_ads": "4{index:03d}{check:08d}"[:-1] + "}"}
 _PERIOD = 20  # the oddities of the first accounts come back once in so many
 _EMPTY, _NO_OMNI, _GAPS = 3, 4, 5
 _PREFIX = "10150"
@@ -83,7 +81,7 @@ def build_account(*, seed: int, platform: str, index: int) -> Account:
     check = number(10**8, seed, platform, "account", index)
     return Account(
         index=index,
-        id=f"{_PREFIXES.get(platform, _PREFIX)}{index:04d}{check:08d}",
+        id=_identity(platform, index, check),
         name=name if index < len(_BLUEPRINTS) else f"{name} {index}",
         currency=currency,
         minor=minor,
@@ -95,3 +93,9 @@ def build_account(*, seed: int, platform: str, index: int) -> Account:
         gaps=index % _PERIOD == _GAPS,
         omni=index % _PERIOD != _NO_OMNI,
     )
+
+
+def _identity(platform: str, index: int, check: int) -> str:
+    if platform == "google_ads":  # ten digits, no more
+        return f"4{index:04d}{check % 10**5:05d}"
+    return f"{_PREFIXES.get(platform, _PREFIX)}{index:04d}{check:08d}"

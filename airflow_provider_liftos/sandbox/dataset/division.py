@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 from .chance import digest, shares
-from .dimensions import DIMENSIONS, HOURLY, PLACEMENTS, Value
+from .dimensions import DIMENSIONS, HOURLY, PLACEMENTS, Dimension, Value
 from .facts import Fact
 from .metrics import FIRST_CONVERSION, FIRST_VALUE, Metrics, priced
 
@@ -23,9 +23,9 @@ class Cell(NamedTuple):
     reach: int
 
 
-def _weights(fact: Fact, names: Sequence[str]) -> Cells:
+def _weights(fact: Fact, names: Sequence[str], known: Mapping[str, Dimension]) -> Cells:
     """Return every combination of values with its weight."""
-    columns = [DIMENSIONS[name].parts(fact) for name in names if name != "platform_position"]
+    columns = [known[name].parts(fact) for name in names if name != "platform_position"]
     cells: Cells = []
     for combination in product(*columns):
         values = [value for value, _ in combination]
@@ -55,17 +55,22 @@ def cells_per_fact(names: Sequence[str]) -> int:
     return math.prod(24 if name in HOURLY else sizes.get(name, 4) for name in names)
 
 
-def divide(fact: Fact, names: Sequence[str]) -> list[Cell]:
+def divide(
+    fact: Fact, names: Sequence[str], known: Mapping[str, Dimension] = DIMENSIONS
+) -> list[Cell]:
     """Divide a fact by the named dimensions, leaving out parts in which nothing happened.
 
     Every additive metric adds up to the fact's own, except conversions where the platform
-    withholds them. Reach overlaps: its parts add up to a little more.
+    withholds them. Reach overlaps: its parts add up to a little more. ``known`` are the
+    dimensions of the platform; one without parts for this fact leaves nothing of it.
     """
     if not names:
         return [Cell((), fact.metrics, fact.reach)]
-    cells = _weights(fact, names)
-    rule = {DIMENSIONS[name].conversions for name in names}
-    if any(DIMENSIONS[name].people_only for name in names):
+    cells = _weights(fact, names, known)
+    if not cells:
+        return []
+    rule = {known[name].conversions for name in names}
+    if any(known[name].people_only for name in names):
         return _people(fact, cells)
     columns = _split_counts(fact, cells, names, conversions="split" in rule and len(rule) == 1)
     made = [
