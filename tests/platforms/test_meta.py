@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.errors import ConfigurationError, Throttled
 from airflow_provider_liftos.model.platform import ReportState
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
 from airflow_provider_liftos.model.wire import Response, Verdict, judge
 from airflow_provider_liftos.platforms.meta import catalog, entities, insights, money, wire
 from tests.engine.harness import META, basic, last
+from tests.transport.conftest import Caller, answer, refusal
 
 V = Verdict
 
@@ -185,6 +187,20 @@ def test_a_limit_inside_a_batch_names_its_wait() -> None:
     (found,) = insights.statuses(json.dumps([item]).encode(), ["7"])
     assert found.error is not None
     assert found.error.wait == 7 * 60
+
+
+@pytest.mark.parametrize("account", ["501", None])
+def test_use_cases_of_an_account_hold_up_that_account_and_never_the_app(
+    tmp_path: Path, account: str | None
+) -> None:
+    caller = Caller(tmp_path)
+    use = {"type": "ads_insights", "call_count": 100, "estimated_time_to_regain_access": 7}
+    caller.call(answer({}, x_business_use_case_usage={"501": [use]}), account=account)
+    assert caller.paused() == ({"meta/account/501/allowance": 420} if account else {})
+    with pytest.raises(Throttled) as caught:
+        caller.call(answer(refusal(4), 400, x_business_use_case_usage={"501": [use]}), account=None)
+    assert caught.value.retry_at - caller.clock.now() == 420, "the wait it names is taken"
+    caller.store.close()
 
 
 def test_a_submission_names_each_field_once_and_no_breakdown_among_them() -> None:

@@ -163,8 +163,13 @@ _PAUSE_AT = 95.0
 _SLOW_AT = 85.0
 
 
-def signals(headers: Mapping[str, str], account: str | None) -> Sequence[Signal]:
-    """What the usage headers say; every use case counts, not only the first."""
+def signals(headers: Mapping[str, str], _account: str | None) -> Sequence[Signal]:
+    """What the usage headers say; every use case counts, not only the first.
+
+    Business use cases are counted per ad account or business, never per app: on a call without an
+    account, such as a batch of polls, they hold up nobody. The wait they name is still told, for an
+    answer that refuses the call itself.
+    """
     found: list[Signal] = []
     app = _header(headers, "x-app-usage")
     found.append(
@@ -179,8 +184,7 @@ def signals(headers: Mapping[str, str], account: str | None) -> Sequence[Signal]
         for use in filter(_is_object, uses if isinstance(uses, list) else ()):
             shares = [use.get(k) for k in ("call_count", "total_time", "total_cputime")]
             minutes = _number(use.get("estimated_time_to_regain_access"))
-            scope = "account" if account else "app"
-            signal = _signal(scope, shares, minutes * 60)
+            signal = _signal("account", shares, minutes * 60)
             # Unlike a reset time, this wait is only ever named to those who are shut out.
             found.append(replace(signal, wait=max(signal.wait, minutes * 60)))
     return [signal for signal in found if signal.wait > 0]
