@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import XComArg
@@ -16,6 +17,9 @@ from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.manifest import Manifest
+    from airflow_provider_liftos.model.report import Slice
+    from airflow_provider_liftos.state.store import StateStore
+    from airflow_provider_liftos.warehouses.contract import Restatement
 
 _NAMED = 3
 
@@ -69,8 +73,8 @@ class LiftosPublishOperator(LiftosOperator):
                     manifest.org_id,
                     store.clock.now(),
                     table=self._table(cut),
+                    note=partial(self._note, store, manifest, cut.slice),
                 )
-                self._note_restatements(store, manifest, cut, done)
                 rows, published = rows + done.rows_after, published + 1
             warehouse.discard(manifest.load_id, keep=held)
             entry.work = Work(rows=rows)
@@ -112,16 +116,17 @@ class LiftosPublishOperator(LiftosOperator):
         for outlet in self.outlets or ():
             events[outlet].extra = dict(summary)
 
-    def _note_restatements(self, store: Any, manifest: Manifest, cut: Any, done: Any) -> None:
+    def _note(
+        self, store: StateStore, manifest: Manifest, cut: Slice, moved: Sequence[Restatement]
+    ) -> None:
+        """Into the restatement ledger; the warehouse calls it before it commits."""
         from airflow_provider_liftos.state import restatements
 
-        if cut.slice.report and done.restated:
+        if cut.report is not None:
             restatements.note(
-                store, manifest.org_id, platform=manifest.platform,
-                account_id=cut.slice.account_id, report=cut.slice.report.name,
-                level=str(cut.slice.report.level), load_id=manifest.load_id, moved=[
-                    (str(r.date), r.metric, r.old, r.new) for r in done.restated
-                ],
+                store, manifest.org_id, platform=manifest.platform, account_id=cut.account_id,
+                report=cut.report.name, level=str(cut.report.level), load_id=manifest.load_id,
+                moved=[(str(m.date), m.metric, m.old, m.new) for m in moved],
             )  # fmt: skip
 
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:

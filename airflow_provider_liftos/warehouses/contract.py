@@ -85,6 +85,10 @@ class Published:
     outdated: bool = False
 
 
+Note: TypeAlias = Callable[[Sequence[Restatement]], None]
+"""Takes down what publishing a slice restates."""
+
+
 class Session(Protocol):
     """One open transaction."""
 
@@ -127,10 +131,13 @@ class Warehouse(Protocol):
         now: float,
         *,
         table: str | None = None,
+        note: Note | None = None,
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction.
 
         ``now`` is epoch seconds. ``table`` is needed where a stream is not named as its table.
+        ``note`` hears of restatements before they are committed, for afterwards the old values are
+        gone; what it raises undoes the slice. It hears the same again when a try dies in between.
         """
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:

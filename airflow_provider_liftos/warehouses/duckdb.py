@@ -13,7 +13,13 @@ from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import TABLES, Kind
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
-from airflow_provider_liftos.warehouses.contract import Capabilities, Layout, Published, TableOf
+from airflow_provider_liftos.warehouses.contract import (
+    Capabilities,
+    Layout,
+    Note,
+    Published,
+    TableOf,
+)
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
 from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
@@ -114,6 +120,7 @@ class DuckDbWarehouse:
         now: float,
         *,
         table: str | None = None,
+        note: Note | None = None,
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction."""
         with self._write() as session:
@@ -125,9 +132,12 @@ class DuckDbWarehouse:
                 org_id=org_id,
                 now=now,
             )
-            if result.slice.report is not None:
-                return publish_report(job)
-            return publish_entities(job, table or result.table)
+            if result.slice.report is None:
+                return publish_entities(job, table or result.table)
+            published = publish_report(job)
+            if note and published.restated:
+                note(published.restated)
+            return published
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""

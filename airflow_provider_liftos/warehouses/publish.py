@@ -109,17 +109,18 @@ def _count_staged(job: Job, declared: Predicate) -> int:
 def _published_before(
     job: Job, key: Predicate, declared: Sequence[date]
 ) -> tuple[set[date], set[date]]:
-    """Days this very load published already, and days that hold newer data of other loads."""
+    """Days this very load published as the slice has them, and days with newer ones of others."""
     ident = job.layout.capabilities.ident
     rows = job.run(
-        f"SELECT {ident('date')}, {ident('load_id')} = ?, {ident('as_of')} > ?"
+        f"SELECT {ident('date')}, {ident('load_id')} = ? AND {ident('as_of')} >= ?,"
+        f" {ident('as_of')} > ? AND {ident('load_id')} <> ?"
         f" FROM {job.layout.published(LOADS.name)}",
         key & _between(job, declared[0], declared[-1]),
-        (job.load_id, job.as_of),
+        (job.load_id, job.as_of, job.as_of, job.load_id),
     )
     return (
         {day for day, mine, _ in rows if mine},
-        {day for day, mine, newer in rows if newer and not mine},
+        {day for day, _, newer in rows if newer},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -238,6 +239,37 @@ def test_attribution_windows_do_not_multiply_a_day(lab):
         'SELECT "rows", spend FROM liftos.loads WHERE date = ?', [DAY1]
     )
     assert (rows_of_day, total) == (2, 6)
+
+
+def test_restatements_are_told_before_they_are_committed(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    moved = lab.staged(
+        report_slice(), [performance_row(DAY1, spend="6")], load_id="b", as_of=NOON + HOUR
+    )
+    lab.warehouse.load(manifest(moved, load_id="b"))
+    told: list[tuple] = []
+
+    def note(restated, *, dies: bool) -> None:
+        told.append(tuple(restated))
+        if dies:
+            raise RuntimeError("the process dies here")
+
+    with pytest.raises(RuntimeError, match="dies here"):
+        lab.warehouse.publish(moved, "b", ORG, NOON, note=partial(note, dies=True))
+    assert spend(lab) == {DAY1: 5}
+    assert waiting(lab) == 1
+    published = lab.warehouse.publish(moved, "b", ORG, NOON, note=partial(note, dies=False))
+    assert spend(lab) == {DAY1: 6}
+    assert told == [published.restated] * 2
+    lab.warehouse.publish(moved, "b", ORG, NOON, note=partial(note, dies=True))
+    assert len(told) == 2, "nothing moved by publishing again"
+
+
+def test_rows_that_a_later_answer_of_the_same_load_lost_are_not_taken_for_published(lab):
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    later = lab.staged(report_slice(), [performance_row(DAY1, spend="6")], as_of=NOON + HOUR)
+    with pytest.raises(WarehouseError, match="holds 0 of its 1 rows"):
+        lab.warehouse.publish(later, "load-1", ORG, NOON)
 
 
 def test_loads_tell_rows_spend_and_moment_of_every_declared_day(lab):
