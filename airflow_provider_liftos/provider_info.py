@@ -12,6 +12,7 @@ _PACKAGE = "airflow-provider-liftos"
 def get_provider_info() -> dict[str, Any]:
     """Provider information: connection types from the platforms, options from one table."""
     from airflow_provider_liftos.hooks.config import OPTIONS
+    from airflow_provider_liftos.hooks.registry import path
     from airflow_provider_liftos.platforms import discover
 
     platforms = discover()
@@ -32,11 +33,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": platform.title,
-                "python-modules": [platform.hook.rpartition(".")[0]],
+                "python-modules": [path(platform).rpartition(".")[0]],
             }
             for platform in platforms
         ],
-        "connection-types": [_connection_type(platform) for platform in platforms],
+        "connection-types": [_connection_type(platform, path(platform)) for platform in platforms],
         "extra-links": [
             "airflow_provider_liftos.operators.links.AdsManagerLink",
             "airflow_provider_liftos.operators.links.RunLedgerLink",
@@ -83,11 +84,11 @@ _GENERAL = {
 }
 
 
-def _connection_type(platform: Any) -> dict[str, Any]:
+def _connection_type(platform: Any, hook: str) -> dict[str, Any]:
     fields = {field.name: _field(field) for field in platform.conn_fields}
     return {
         "connection-type": platform.conn_type,
-        "hook-class-name": platform.hook,
+        "hook-class-name": hook,
         "hook-name": f"{platform.title} (liftos)",
         "ui-field-behaviour": {
             "hidden-fields": ["port", "schema", "login", "password"],

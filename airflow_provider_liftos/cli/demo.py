@@ -20,11 +20,16 @@ from airflow_provider_liftos.cli.component import StackError
 from airflow_provider_liftos.cli.proof import Difference, compare
 from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
 from airflow_provider_liftos.cli.stack import Stack
+from airflow_provider_liftos.hooks import registry
 from airflow_provider_liftos.model.errors import LiftosError
 
-DAGS = ("liftos_meta",)
 UI_PORT = 8080
 _TIMEOUT = 300.0
+
+
+def dags() -> list[str]:
+    """The DAG of every platform."""
+    return [f"liftos_{platform.name}" for platform in registry.declared()]
 
 
 def settings(home: Path) -> dict[str, str]:
@@ -38,20 +43,35 @@ def settings(home: Path) -> dict[str, str]:
     }
 
 
+def connections(sandbox_url: str) -> list[dict[str, Any]]:
+    """Connections to the sandbox, as a person would fill them in, with caps that suit it.
+
+    Raises StackError when the sandbox does not tell its credentials.
+    """
+    import httpx2
+
+    answer = httpx2.get(f"{sandbox_url}/_sandbox/connections", timeout=10.0, trust_env=False)
+    if answer.status_code != httpx2.codes.OK:
+        raise StackError(f"the sandbox at {sandbox_url} does not tell its credentials.")
+    served = answer.json()
+    return [
+        {
+            "connection_id": registry.default_conn_id(platform.name),
+            "conn_type": platform.conn_type,
+            "host": f"{sandbox_url}/{platform.name}",
+            "extra": {limit.option: 1_000_000 for limit in platform.limits} | served[platform.name],
+        }
+        for platform in registry.declared()
+        if platform.name in served
+    ]
+
+
 def connect(api: Any, sandbox_url: str) -> None:
-    """Connections to the sandbox, as a person would fill them in, with caps that suit it."""
-    api.create_connection(
-        "liftos_meta_default",
-        "liftosmeta",
-        host=f"{sandbox_url}/meta",
-        extra={
-            "access_token": "sandbox-token",
-            "app_id": "1001",
-            "app_secret": "sandbox-secret",
-            "requests_per_hour": 1_000_000,
-            "requests_per_minute": 100_000,
-        },
-    )
+    """Create them all."""
+    for one in connections(sandbox_url):
+        api.create_connection(
+            one["connection_id"], one["conn_type"], host=one["host"], extra=one["extra"]
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,9 +114,7 @@ def _start(home: Path, *, stay: bool) -> int:
         sandbox.start()
         airflow.start()
         connect(airflow.api, sandbox.url)
-        worked, message = airflow.api.test_connection(_payload(sandbox.url))
-        print(f"connection: {message}")
-        done = worked and _run(home, airflow, sandbox)
+        done = _tested(airflow, sandbox) and _run(home, airflow, sandbox)
     finally:
         if not (stay and done):
             airflow.stop()
@@ -109,12 +127,16 @@ def _start(home: Path, *, stay: bool) -> int:
     return 0 if done else 1
 
 
-def _payload(sandbox_url: str) -> dict[str, Any]:
-    extra = {"access_token": "sandbox-token", "app_secret": "sandbox-secret"}
-    return {
-        "connection_id": "liftos_meta_test", "conn_type": "liftosmeta",
-        "host": f"{sandbox_url}/meta", "extra": extra,
-    }  # fmt: skip
+def _tested(airflow: Stack, sandbox: SandboxProcess) -> bool:
+    """Whether every connection works, as the UI's button says."""
+    fine = True
+    for one in connections(sandbox.url):
+        # Airflow tests a connection under an id of its own, which must not exist.
+        payload = one | {"connection_id": f"{one['connection_id']}_test"}
+        worked, message = airflow.api.test_connection(payload)
+        print(f"{one['connection_id']}: {message}")
+        fine = fine and worked
+    return fine
 
 
 def _port(variable: str, default: int) -> int:
@@ -131,7 +153,7 @@ def _dags_folder() -> Path:
 def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
     api = airflow.api
     runs = {}
-    for dag_id in DAGS:
+    for dag_id in dags():
         api.wait_for_dag(dag_id)
         api.unpause(dag_id)
         runs[dag_id] = api.post_dag_run(dag_id, {"last_n_days": 30})
@@ -144,7 +166,7 @@ def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
             fine = False
             _explain(api, dag_id, run_id)
     if fine:
-        summary = {d: api.xcom(d, run_id, "publish") for d, run_id in runs.items()}
+        summary = {dag_id: api.xcom(dag_id, run, "publish") for dag_id, run in runs.items()}
         fine = _report(home, sandbox.url, summary)
     return fine
 
@@ -163,15 +185,15 @@ def _report(home: Path, sandbox_url: str, summary: dict[str, Any]) -> bool:
     """Print what was published and whether it is true."""
     result = compare(home / "warehouse.duckdb", sandbox_url)
     print()
-    print(f"{'report':<40} {'level':<9} {'rows':>8} {'impressions':>13} {'conversions':>12}")
+    print(f"{'report':<44} {'level':<9} {'rows':>8} {'impressions':>13} {'conversions':>12}")
     for line in result.lines:
         print(
-            f"{line.report:<40} {line.level:<9} {line.rows:>8,} {line.impressions:>13,}"
-            f" {line.conversions:>12,.0f}"
+            f"{f'{line.platform} {line.report}':<44} {line.level:<9} {line.rows:>8,}"
+            f" {line.impressions:>13,} {line.conversions:>12,.0f}"
         )
     print()
     for name, rows in result.entities.items():
-        print(f"{name:<40} {'':<9} {rows:>8,}")
+        print(f"{name:<44} {'':<9} {rows:>8,}")
     print()
     for currency, spend in result.spend.items():
         print(f"spend, {result.days} days: {currency} {spend:,.2f}")

@@ -26,6 +26,7 @@ BREAKDOWNS = {
 class Line:
     """Totals of one report at one level."""
 
+    platform: str
     report: str
     level: str
     rows: int
@@ -37,6 +38,7 @@ class Line:
 class Difference:
     """A day of an account that is not as it should be: rows, then METRICS."""
 
+    platform: str
     account_id: str
     report: str
     level: str
@@ -45,7 +47,7 @@ class Difference:
     true: tuple[Decimal, ...] | None
 
     def __str__(self) -> str:
-        where = f"{self.account_id} {self.report}:{self.level} {self.date}"
+        where = f"{self.platform} {self.account_id} {self.report}:{self.level} {self.date}"
         return f"{where}: published {_plain(self.published)}, true {_plain(self.true)}"
 
 
@@ -66,7 +68,8 @@ class Proof:
 
 
 Days = dict[str, tuple[Decimal, ...]]
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, str]
+"""Platform, account, report, level."""
 
 
 def compare(warehouse: Path, sandbox_url: str) -> Proof:
@@ -84,11 +87,11 @@ def compare(warehouse: Path, sandbox_url: str) -> Proof:
             true = _truth_then(client, sandbox_url, key, days)
             for day in sorted({*published, *true}):
                 if published.get(day) != true.get(day):
-                    account, report, level = key
+                    platform, account, report, level = key
                     proof.differences.append(
                         Difference(
-                            account_id=account, report=report, level=level, date=day,
-                            published=published.get(day), true=true.get(day),
+                            platform=platform, account_id=account, report=report, level=level,
+                            date=day, published=published.get(day), true=true.get(day),
                         )
                     )  # fmt: skip
             proof.compared += len(days)
@@ -98,12 +101,14 @@ def compare(warehouse: Path, sandbox_url: str) -> Proof:
 
 def _totals(connection: Any, proof: Proof) -> None:
     rows = connection.execute(
-        "SELECT report, level, count(*), sum(impressions)::BIGINT, sum(conversions)"
-        " FROM liftos.performance GROUP BY ALL ORDER BY report, level"
+        "SELECT platform, report, level, count(*), sum(impressions)::BIGINT, sum(conversions)"
+        " FROM liftos.performance GROUP BY ALL ORDER BY platform, report, level"
     ).fetchall()
     proof.lines = [
-        Line(report=r, level=lv, rows=n, impressions=i, conversions=c or Decimal(0))
-        for r, lv, n, i, c in rows
+        Line(
+            platform=p, report=r, level=lv, rows=n, impressions=i or 0, conversions=c or Decimal(0)
+        )
+        for p, r, lv, n, i, c in rows
     ]
     for table in ("accounts", "campaigns", "ad_groups", "ads", "creatives", "audiences"):
         found = connection.execute(
@@ -119,14 +124,15 @@ def _totals(connection: Any, proof: Proof) -> None:
 def _slices(connection: Any) -> dict[Key, dict[str, str]]:
     """Declared days of each report, level and account, and when the platform was asked for each."""
     rows = connection.execute(
-        "SELECT account_id, report, level, date::VARCHAR, epoch(as_of) FROM liftos.loads"
+        "SELECT platform, account_id, report, level, date::VARCHAR, epoch(as_of)"
+        " FROM liftos.loads"
         f" WHERE report IN ({', '.join('?' * len(BREAKDOWNS))}) ORDER BY ALL",
         list(BREAKDOWNS),
     ).fetchall()
     found: dict[Key, dict[str, str]] = {}
-    for account, report, level, day, as_of in rows:
+    for platform, account, report, level, day, as_of in rows:
         moment = datetime.fromtimestamp(as_of, UTC).isoformat()
-        found.setdefault((account, report, level), {})[day] = moment
+        found.setdefault((platform, account, report, level), {})[day] = moment
     return found
 
 
@@ -144,15 +150,15 @@ def _published(connection: Any, key: Key) -> Days:
     sums = ", ".join(f"sum({metric})" for metric in METRICS)
     rows = connection.execute(
         f"SELECT date, count(*), {sums} FROM liftos.performance"
-        " WHERE account_id = ? AND report = ? AND level = ? GROUP BY date",
+        " WHERE platform = ? AND account_id = ? AND report = ? AND level = ? GROUP BY date",
         list(key),
     ).fetchall()
     return {str(row[0]): tuple(Decimal(str(value or 0)) for value in row[1:]) for row in rows}
 
 
 def _truth(client: Any, url: str, key: Key, since: str, until: str, as_of: str) -> Days:
-    account, report, level = key
-    asked = {"platform": "meta", "account": account, "level": level, "from": since, "to": until,
+    platform, account, report, level = key
+    asked = {"platform": platform, "account": account, "level": level, "from": since, "to": until,
              "as_of": as_of}  # fmt: skip
     if BREAKDOWNS[report]:
         asked["breakdown"] = BREAKDOWNS[report]

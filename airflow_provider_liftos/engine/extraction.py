@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from airflow_provider_liftos.engine import checkpoint as cp
@@ -22,6 +22,7 @@ from airflow_provider_liftos.model.errors import (
     LiftosError,
     Missing,
     NotAuthorized,
+    NotPrepared,
     NotReady,
     ReportFailed,
     StagingError,
@@ -29,8 +30,9 @@ from airflow_provider_liftos.model.errors import (
     TooMuchData,
     Unavailable,
 )
+from airflow_provider_liftos.model.platform import Reading
 from airflow_provider_liftos.model.report import Account, Slice
-from airflow_provider_liftos.model.wire import Judgement, Request, VendorError, Verdict, judge
+from airflow_provider_liftos.model.wire import Verdict
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
 from airflow_provider_liftos.transport.session import Session
 
@@ -108,6 +110,10 @@ class Extraction:
     _began: bool = False
     _one_by_one: threading.RLock = field(default_factory=threading.RLock)
 
+    def __post_init__(self) -> None:
+        """Tell the session through which other account each is reached."""
+        self.session.via |= {a.account_id: a.via for a in self.accounts.values() if a.via}
+
     def advance(self, cuts: Sequence[Slice]) -> Waiting | Finished:
         """Do all that can be done now.
 
@@ -129,7 +135,7 @@ class Extraction:
     def _step(self) -> bool:
         """One round; whether another one may find something to do."""
         self._submit_planned()
-        self._fetch_streams()
+        self._fetch_planned()
         self._poll()
         self._fetch_ready()
         self._mend_failed()
@@ -186,15 +192,18 @@ class Extraction:
         running = self._running()
         for point in list(self._points.values()):
             account = point.slice.account_id
-            if point.state != cp.PLANNED or point.slice.report is None:
+            if point.state != cp.PLANNED or self._at_once(point):
                 continue
             if account in self._pauses or not self._room(running[account]):
                 continue
             self._guarded(point, lambda p=point: self._submit(p))  # type: ignore[misc]
             running[account] += point.state == cp.SUBMITTED
 
+    def _at_once(self, point: Checkpoint) -> Reading | None:
+        return self.session.platform.reading(point.slice, self.session.credentials)
+
     def _submit(self, point: Checkpoint) -> None:
-        reports = self.session.platform.reports
+        reports = self.session.platform.asynchronous()
         point.state, point.attempts = cp.INTENT, point.attempts + 1
         self.checkpoints.save(point)
         as_of = self._now()
@@ -219,7 +228,8 @@ class Extraction:
         return Counter(p.slice.account_id for p in points if p.state == cp.SUBMITTED)
 
     def _room(self, running: int) -> bool:
-        return running < self.session.platform.reports.per_account
+        prepared = self.session.platform.prepared
+        return prepared is None or running < prepared.per_account
 
     def _may_submit(self) -> bool:
         running = self._running()
@@ -228,9 +238,9 @@ class Extraction:
 
     # -- fetching -------------------------------------------------------------------------------
 
-    def _fetch_streams(self) -> None:
+    def _fetch_planned(self) -> None:
         self._fetch_all(
-            [p for p in self._points.values() if p.state == cp.PLANNED and p.slice.stream]
+            [p for p in self._points.values() if p.state == cp.PLANNED and self._at_once(p)]
         )
 
     def _fetch_ready(self) -> None:
@@ -257,29 +267,21 @@ class Extraction:
                 self._split_by_ids(point, ids)
             return
         point.files, point.state = files, cp.FETCHED
-        point.as_of = point.as_of if point.slice.report else as_of
+        point.as_of = point.as_of if point.report_id else as_of
         self.checkpoints.save(point)
 
     def _fetching(self, point: Checkpoint) -> Flow[tuple[File, ...]]:
-        platform, cut = self.session.platform, point.slice
+        cut = point.slice
         folder = self.staging.folder(
-            "raw", platform.name, cut.account_id, cut.name, self.load_id, point.fingerprint
+            "raw", cut.platform, cut.account_id, cut.name, self.load_id, point.fingerprint
         )
-        if cut.stream:
-            stream = platform.stream(cut.stream)
-            size = self.options.page_size or stream.page_size
-            return fetch.pages(
-                self.session, lambda limit, after: stream.request(cut, limit, after),
-                stream.page, size, self.staging, folder, self._now,
-            )  # fmt: skip
-        reports, run_id = platform.reports, str(point.report_id)
-        size = self.options.page_size or reports.page_size
-
-        def ask(limit: int, after: str | None) -> Request:
-            # A report's path does not say whose it is, but it counts against that account.
-            return replace(reports.fetch(run_id, limit, after), account=cut.account_id)
-
-        return fetch.pages(self.session, ask, reports.page, size, self.staging, folder, self._now)
+        reading = self._at_once(point)
+        if reading is None:
+            reading = self.session.platform.asynchronous().result(polling.pending(point))
+        return fetch.rows(
+            self.session, reading, self.staging, folder,
+            page_size=self.options.page_size, now=self._now,
+        )  # fmt: skip
 
     # -- when something goes wrong --------------------------------------------------------------
 
@@ -301,6 +303,8 @@ class Extraction:
                 self._shrink(point, error)
             case FieldGone():
                 self._drop(point, error.field, error)
+            case NotPrepared():
+                self._read_at_once(point, error)
             case NotReady():
                 self._wait_or_again(point, error)
             case Missing() | ReportFailed():
@@ -311,6 +315,15 @@ class Extraction:
                 self._out_of_reach(point, error)
             case _:
                 self._give_up(point, error)
+
+    def _read_at_once(self, point: Checkpoint, error: NotPrepared) -> None:
+        if point.slice.at_once:
+            self._give_up(point, error)
+            return
+        self.session.usage.warn(f"reports are read at once: {error}")
+        parts = split.at_once(point.slice, self.session.platform.at_once_days)
+        point.attempts -= 1
+        self._put_in_place(point, parts.parts, parts.by)
 
     def _pause_or_give_up(self, point: Checkpoint, pause: Throttled | CircuitOpen) -> None:
         account_id = point.slice.account_id
@@ -346,15 +359,7 @@ class Extraction:
 
     def _mend_failed(self) -> None:
         for point in [p for p in self._points.values() if p.state == cp.FAILED]:
-            said = VendorError(
-                code=point.error.get("code"),
-                subcode=point.error.get("subcode"),
-                message=str(point.error.get("message") or ""),
-            )
-            found = judge(self.session.platform.rules, 0, said)
-            if said.code is None:
-                found = Judgement(verdict=Verdict.REPORT_FAILED, why="no reason given", error=said)
-            verdict, error = found.verdict, self._as_error(point, found)
+            verdict, error = polling.judged(self.session, point)
             if verdict is Verdict.SHRINK:
                 self._shrink(point, error)
             elif verdict in {Verdict.REJECTED, Verdict.FATAL, Verdict.REAUTHORIZE}:
@@ -365,11 +370,6 @@ class Extraction:
                 self._give_up(point, error)
             else:
                 self._shrink(point, error)
-
-    def _as_error(self, point: Checkpoint, found: Judgement) -> LiftosError:
-        why = f"report {point.report_id} of {point.slice.label} failed ({found.why})"
-        judgement = replace(found, why=why)
-        return self.session.refusal(judgement, point.slice.account_id, None)
 
     def _again_or_give_up(self, point: Checkpoint, error: LiftosError) -> None:
         if point.report_id and point.failures < self.options.report_attempts:
@@ -425,7 +425,9 @@ class Extraction:
         """Go on without a field, and remember that it is missing."""
         rest = split.without(point.slice, name)
         last = rest.report is not None and not rest.report.metrics
-        needed = not split.can_do_without(self.session.platform, name, point.slice, rest)
+        needed = not split.can_do_without(
+            self.session.platform, self.session.credentials, name, point.slice, rest
+        )
         if needed or (last and not self._is_part(point)):
             self._give_up(point, error)
             return

@@ -1,15 +1,15 @@
-"""Pages of a finished report or a stream into staged files, one page in memory at a time."""
+"""Rows into staged files, page by page or as one long answer comes in, in bounded memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
 from airflow_provider_liftos.model.errors import NotReady, Throttled, TooMuchData, Unavailable
-from airflow_provider_liftos.model.platform import Page
-from airflow_provider_liftos.model.wire import Request
+from airflow_provider_liftos.model.platform import Decoder, Page, Paged, Reading, Streamed
 from airflow_provider_liftos.transport.flow import Flow, Sleep
 from airflow_provider_liftos.transport.session import Session
 
@@ -21,14 +21,47 @@ _PATIENCE = 3600.0
 """Seconds to wait for a limit amid a read, at once and for one page: begun reads must end, since
 one that ends early begins again at its first page. The first page itself may wait elsewhere."""
 
-Ask = Callable[[int, str | None], Request]
+
+def rows(
+    session: Session,
+    reading: Reading,
+    staging: Staging,
+    folder: str,
+    *,
+    page_size: int | None = None,
+    now: Callable[[], float] = time.time,
+) -> Flow[tuple[File, ...]]:
+    """All rows of a reading; the files written."""
+    if isinstance(reading, Streamed):
+        decoder = reading.decoder
+        begin = lambda: _Intake(decoder(), RawWriter(staging, folder))  # noqa: E731
+        return (yield from session.stream(reading.request, begin))
+    if page_size:
+        reading = replace(reading, page_size=page_size)
+    return (yield from pages(session, reading, staging, folder, now))
+
+
+class _Intake:
+    """One attempt at a long answer, with files of its own."""
+
+    def __init__(self, decoder: Decoder, writer: RawWriter) -> None:
+        self._decoder = decoder
+        self._writer = writer
+
+    def take(self, piece: bytes) -> None:
+        self._writer.write(self._decoder.feed(piece))
+
+    def finish(self) -> tuple[File, ...]:
+        self._writer.write(self._decoder.end())
+        return self._writer.close()
+
+    def close(self) -> None:
+        self._writer.discard()
 
 
 def pages(
     session: Session,
-    ask: Ask,
-    read: Callable[[bytes], Page],
-    size: int,
+    reading: Paged,
     staging: Staging,
     folder: str,
     now: Callable[[], float] = time.time,
@@ -41,9 +74,10 @@ def pages(
     """
     writer = RawWriter(staging, folder)
     cursor: str | None = None
+    size = reading.page_size
     seen: set[str] = set()
     while True:
-        page, size = yield from _page(session, ask, read, size, cursor, now)
+        page, size = yield from _page(session, reading, size, cursor, now)
         writer.write(page.rows)
         if page.cursor is None:
             return writer.close()
@@ -58,8 +92,7 @@ def pages(
 
 def _page(
     session: Session,
-    ask: Ask,
-    read: Callable[[bytes], Page],
+    reading: Paged,
     size: int,
     cursor: str | None,
     now: Callable[[], float],
@@ -68,7 +101,7 @@ def _page(
     patience = _PATIENCE if cursor else 0.0
     while True:
         try:
-            page = yield from session.call(ask(size, cursor), read)
+            page = yield from session.call(reading.request(size, cursor), reading.page)
         except TooMuchData:
             if size // 2 < SMALLEST_PAGE:
                 raise

@@ -131,6 +131,7 @@ def slices(
     for account, window in windows:
         for report in checked:
             kept = (memories or {}).get(account.account_id)
+            days = min(slice_days, platform.longest(report) or slice_days)
             planned += [
                 Slice(
                     platform=platform.name,
@@ -138,7 +139,7 @@ def slices(
                     window=part,
                     report=report,
                 )
-                for part in chunks(window, report.time_increment, slice_days, kept)
+                for part in chunks(window, report.time_increment, days, kept)
             ]
     for account, window in windows:
         for name in streams:

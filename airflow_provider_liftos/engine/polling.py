@@ -13,9 +13,9 @@ from airflow_provider_liftos.engine.checkpoint import (
     Checkpoints,
 )
 from airflow_provider_liftos.model.errors import LiftosError
-from airflow_provider_liftos.model.platform import ReportState, ReportStatus
+from airflow_provider_liftos.model.platform import Pending, ReportState, ReportStatus
 from airflow_provider_liftos.model.secret import Secret
-from airflow_provider_liftos.model.wire import Judgement, Verdict, judge
+from airflow_provider_liftos.model.wire import Judgement, VendorError, Verdict, judge
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.session import Session
@@ -48,13 +48,15 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
     """
     points = yield Do(checkpoints.load)
     waiting = [p for p in points.values() if p.state == SUBMITTED]
-    reports = session.platform.reports
+    reports = session.platform.prepared
+    if reports is None or not waiting:
+        return count(points.values())
     limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
-        ids = [str(point.report_id) for point in batch]
+        asked = [pending(point) for point in batch]
         statuses: Sequence[ReportStatus] = yield from session.call(
-            reports.poll(ids),
-            lambda body, ids=ids: reports.statuses(body, ids),  # type: ignore[misc]
+            reports.poll(asked),
+            lambda body, asked=asked: reports.statuses(body, asked),  # type: ignore[misc]
         )
         judged = [_judged(session, status) for status in statuses]
         statuses = [status for status, _ in judged]
@@ -74,6 +76,11 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
     return count(points.values())
 
 
+def pending(point: Checkpoint) -> Pending:
+    """What a submitted slice waits for."""
+    return Pending(report_id=str(point.report_id), slice=point.slice)
+
+
 def _judged(session: Session, status: ReportStatus) -> tuple[ReportStatus, Judgement | None]:
     """The status, and what keeps the platform from telling it: a limit, or the token itself.
 
@@ -89,6 +96,21 @@ def _judged(session: Session, status: ReportStatus) -> tuple[ReportStatus, Judge
             return status, judgement
         return replace(status, state=ReportState.FAILED), None
     return status, None
+
+
+def judged(session: Session, point: Checkpoint) -> tuple[Verdict, LiftosError]:
+    """What a failed report's last words amount to."""
+    said = VendorError(
+        code=point.error.get("code"),
+        subcode=point.error.get("subcode"),
+        message=str(point.error.get("message") or ""),
+    )
+    found = judge(session.platform.rules, 0, said)
+    if said.code is None:
+        found = Judgement(verdict=Verdict.REPORT_FAILED, why="no reason given", error=said)
+    why = f"report {point.report_id} of {point.slice.label} failed ({found.why})"
+    error = session.refusal(replace(found, why=why), point.slice.account_id, None)
+    return found.verdict, error
 
 
 def _wait(judgement: Judgement) -> float:
@@ -154,13 +176,13 @@ def cancel(session: Session, checkpoints: Checkpoints) -> Flow[int]:
     Checkpoints stay as they are: the next poll hears of it.
     """
     points = yield Do(checkpoints.load)
-    ask = session.platform.reports.cancel
+    ask = session.platform.prepared.cancel if session.platform.prepared else None
     cancelled = 0
     for point in points.values():
         if ask is None or point.state != SUBMITTED:
             continue
         try:
-            yield from session.call(ask(str(point.report_id)), lambda _body: None)
+            yield from session.call(ask(pending(point)), lambda _body: None)
         except LiftosError:
             continue
         cancelled += 1

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from airflow_provider_liftos.model.platform import Platform
+from airflow_provider_liftos.model.platform import Credentials, Paged, Platform
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice, Window
 from airflow_provider_liftos.model.unified import TABLES
+from airflow_provider_liftos.model.wire import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +111,29 @@ def without(cut: Slice, field: str) -> Slice:
     return cut.narrowed(report=replace(report, metrics=rest))
 
 
-def can_do_without(platform: Platform, name: str, cut: Slice, rest: Slice) -> bool:
+def at_once(cut: Slice, days: int) -> Split:
+    """The same, to be read at once instead of being prepared, in parts the platform takes."""
+    windows = cut.window.chunks(days)
+    return Split(by="days", parts=tuple(cut.narrowed(at_once=True, window=w) for w in windows))
+
+
+def can_do_without(
+    platform: Platform, credentials: Credentials, name: str, cut: Slice, rest: Slice
+) -> bool:
     """Whether rows are rows without that field, and ``rest``, which lacks it, asks otherwise."""
     if cut.report:
-        submit = platform.reports.submit
         needed = platform.mapping(cut.report, {}).required
-        return name not in needed and submit(rest) != submit(cut)
-    stream = platform.stream(str(cut.stream))
-    key = TABLES[stream.table].key[-1]
-    needed = tuple(f.source for f in stream.fields if f.column == key)
-    return name not in needed and stream.request(rest, 1, None) != stream.request(cut, 1, None)
+    else:
+        stream = platform.stream(str(cut.stream))
+        key = TABLES[stream.table].key[-1]
+        needed = tuple(f.source for f in stream.fields if f.column == key)
+    asks = _question(platform, credentials, rest) != _question(platform, credentials, cut)
+    return name not in needed and asks
+
+
+def _question(platform: Platform, credentials: Credentials, cut: Slice) -> Request:
+    """The first request for a slice."""
+    reading = platform.reading(cut, credentials)
+    if reading is None:
+        return platform.asynchronous().submit(cut)
+    return reading.request(1, None) if isinstance(reading, Paged) else reading.request

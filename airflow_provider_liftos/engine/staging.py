@@ -6,12 +6,12 @@ compressed with zstd, exactly as received.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.manifest import File
@@ -63,7 +63,7 @@ class Staging:
         except OSError as error:
             raise unwritable(folder, error) from None
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
         """Open a new file; errors of the disk become StagingError."""
         self.make(path.rsplit("/", 1)[0])
@@ -144,6 +144,7 @@ class RawWriter:
         self._files: list[File] = []
         self._path = ""
         self._rows = self._size = 0
+        self._closed = False
         self._stream: Any = None
         self._digest: Any = None
 
@@ -166,7 +167,19 @@ class RawWriter:
     def close(self) -> tuple[File, ...]:
         """Finish; the files written."""
         self._roll()
+        self._closed = True
         return tuple(self._files)
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was finished."""
+        if self._closed:
+            return
+        with contextlib.suppress(StagingError):
+            self._roll()
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                self._staging.fs.rm_file(file.path)
+        self._files.clear()
 
     def _open(self) -> None:
         import pyarrow as pa

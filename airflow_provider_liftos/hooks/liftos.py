@@ -200,15 +200,7 @@ def discover(session: Session, sender: Any) -> list[Account]:
     """Every account the token sees."""
     from airflow_provider_liftos.transport.flow import run
 
-    platform = session.platform
-    found: list[Account] = []
-    cursor: str | None = None
-    while True:
-        flow = session.call(platform.accounts(cursor, 100), platform.read_accounts)
-        page, cursor = run(flow, sender)
-        found += page
-        if cursor is None:
-            return found
+    return list(run(session.platform.accounts(session, session.credentials), sender))
 
 
 def listed(value: Any) -> list[str]:

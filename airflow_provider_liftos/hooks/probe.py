@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from datetime import UTC, datetime
 
-from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized, Unavailable
+from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
-from airflow_provider_liftos.model.wire import Request, Response, judge
+from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.resilience.limiter import Place
 from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.redact import redact
+from airflow_provider_liftos.transport.session import Session
 
 TEST_SECONDS = 10.0
 """Longest a test may take: it may run inside the API server."""
@@ -18,7 +23,6 @@ TEST_SECONDS = 10.0
 
 def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
     """Whether the connection works, and what it is: accounts, scopes, expiry, version, sunset."""
-    # No shared limits here: a test must answer within seconds, and it is two calls.
     pool = ThreadPoolExecutor(max_workers=1)
     try:
         return True, pool.submit(_look, platform, credentials).result(timeout=TEST_SECONDS)
@@ -30,36 +34,38 @@ def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Unlimited:
+    """No shared limits here: a test must answer within seconds, and it is a few calls."""
+
+    def reserve(self, places: Sequence[Place], max_wait: float | None = None) -> float:  # noqa: ARG002
+        return 0.0
+
+    def pause(self, key: str, until: float) -> None: ...
+
+
+class _Unbroken:
+    def admit(self, key: str) -> None: ...
+
+    def succeed(self, key: str) -> None: ...
+
+    def fail(self, key: str) -> None: ...
+
+
 def _look(platform: Platform, credentials: Credentials) -> str:
     sender = HttpSender()
+    session = Session(
+        platform, credentials,
+        limiter=_Unlimited(), breaker=_Unbroken(), backoff=Backoff(attempts=1), now=time.time,
+    )  # fmt: skip
     try:
-        token = platform.read_token(
-            _send(sender, platform, credentials, platform.token(credentials))
-        )
+        token = run(session.call(platform.token(credentials), platform.read_token), sender)
         _check(platform, token, credentials)
-        body = _send(sender, platform, credentials, platform.accounts(None, 100))
-        accounts, more = platform.read_accounts(body)
-    except ValueError as error:
-        raise Unavailable(f"the answer is not what it should be ({error})") from None
+        accounts = run(platform.accounts(session, session.credentials), sender)
     finally:
         sender.close()
-    count = f"{len(accounts)}{'+' if more else ''} accounts"
     names = ", ".join(account.account_id for account in accounts[:5])
-    return "; ".join((f"{count} ({names})", _words(token), _version(platform, credentials)))
-
-
-def _send(
-    sender: HttpSender, platform: Platform, credentials: Credentials, request: Request
-) -> bytes:
-    base = f"{credentials.base_url.rstrip('/')}/{credentials.version}"
-    response: Response = sender.send(base, platform.authorize(request, credentials))
-    error = platform.error(response)
-    if error is None:
-        return response.body
-    from airflow_provider_liftos.transport.session import refuse
-
-    judgement = judge(platform.rules, response.status, error)
-    raise refuse(platform, credentials, judgement, None, response.status)
+    facts = (f"{len(accounts)} accounts ({names})", _words(token), _version(platform, credentials))
+    return "; ".join(facts)
 
 
 def _check(platform: Platform, token: TokenFacts, credentials: Credentials) -> None:
@@ -79,7 +85,7 @@ def _check(platform: Platform, token: TokenFacts, credentials: Credentials) -> N
 
 
 def _words(token: TokenFacts) -> str:
-    scopes = f"scopes {', '.join(token.scopes)}"
+    scopes = f"scopes {', '.join(token.scopes)}" if token.scopes else "token accepted"
     if not token.expires_at:
         return f"{scopes}; token does not expire"
     day = datetime.fromtimestamp(token.expires_at, UTC)

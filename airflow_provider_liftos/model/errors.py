@@ -13,6 +13,7 @@
     │  ├─ NotReady                  the result exists but cannot be read yet: ask again shortly
     │  ├─ Missing                   the thing asked for is not there (any more)
     │  ├─ ReportFailed              the platform gave up on a report: submit it again, maybe smaller
+    │  ├─ NotPrepared               the platform prepares no such report: read it at once instead
     │  └─ Rejected                  the request itself is wrong; asking again cannot help
     ├─ CircuitOpen(until)           nothing was sent: the platform failed too often just now
     ├─ StagingError                 a staged file cannot be written or is not as its manifest says
@@ -123,6 +124,10 @@ class Missing(PlatformError):
 
 class ReportFailed(PlatformError):
     """The platform gave up on a report."""
+
+
+class NotPrepared(PlatformError):
+    """The platform does not prepare this report, or not for this app; it may be read at once."""
 
 
 class Rejected(PlatformError):

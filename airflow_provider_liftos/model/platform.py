@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.model.wire import Request, Response, Rule, Signal, VendorError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,23 +111,88 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AsyncReport:
-    """A report that is submitted, polled and then read page by page.
+class Paged:
+    """Rows that are read page by page: ``request`` takes a page's size and its cursor.
 
-    ``poll`` asks about many reports at once, at most ``poll_batch``.
+    ``page`` raises ValueError for what is no page.
+    """
+
+    request: Callable[[int, str | None], Request]
+    page: Callable[[bytes], Page]
+    page_size: int
+
+
+class Decoder(Protocol):
+    """Makes rows (raw JSON texts) of an answer that comes in pieces."""
+
+    def feed(self, piece: bytes) -> Sequence[Any]:
+        """Rows that are complete by now; ValueError, or BrokenStream when the platform says so.
+
+        Pieces of a remote procedure are its messages; those of HTTP may begin and end anywhere.
+        """
+        ...
+
+    def end(self) -> Sequence[Any]:
+        """The last rows; ValueError when the answer ended too early."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """Rows that are read in one long answer; a broken one is asked for again from its beginning."""
+
+    request: Request
+    decoder: Callable[[], Decoder]
+
+
+Reading = Paged | Streamed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A report that the platform is preparing, or has prepared."""
+
+    report_id: str
+    slice: Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncReport:
+    """A report that is submitted, polled and then read.
+
+    ``poll`` asks about many reports at once, at most ``poll_batch``. ``cancel`` is None where the
+    platform cannot.
     """
 
     submit: Callable[[Slice], Request]
     report_id: Callable[[bytes], str]
-    poll: Callable[[Sequence[str]], Request]
-    statuses: Callable[[bytes, Sequence[str]], Sequence[ReportStatus]]
-    fetch: Callable[[str, int, str | None], Request]
-    page: Callable[[bytes], Page]
-    page_size: int
+    poll: Callable[[Sequence[Pending]], Request]
+    statuses: Callable[[bytes, Sequence[Pending]], Sequence[ReportStatus]]
+    result: Callable[[Pending], Reading]
     poll_batch: int
     timeout: float
     per_account: int
-    cancel: Callable[[str], Request] | None = None
+    cancel: Callable[[Pending], Request] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """How a long-lived credential becomes an access token.
+
+    ``request`` names its own base URL and is sent as it is. ``read`` gives the token and its
+    lifetime in seconds; the session keeps it as the secret ``access_token``.
+    """
+
+    request: Callable[[Credentials], Request]
+    read: Callable[[bytes], tuple[Secret, float]]
+
+
+class Caller(Protocol):
+    """What can carry out a platform's calls: a session."""
+
+    def call(self, request: Request, read: Callable[[bytes], T]) -> Generator[Any, Any, T]:
+        """A flow that sends until there is an answer that ``read`` understands."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +211,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """A kind of record that is listed page by page, in full, per account."""
+    """A kind of record that is listed in full, per account."""
 
     name: str
     table: str
     fields: tuple[Field, ...]
-    request: Callable[[Slice, int, str | None], Request]
-    page: Callable[[bytes], Page]
-    page_size: int = 200
+    read: Callable[[Slice, Credentials], Reading]
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -192,13 +257,17 @@ class Availability:
 class Platform:
     """Everything the engines need to know of a platform; no engine knows one by name.
 
-    ``notices`` reads from an answer's headers what a person should be told.
+    ``hook`` is the hook's class; without one of its own a platform gets a plain one.
+    ``accounts`` is a flow that lists every account the token sees. A report is read as ``at_once``
+    says, and where that says None, submitted as a ``prepared`` one. ``longest`` is how many days a
+    slice of a report may have; ``at_once_days`` the same for reports that the platform was asked
+    to prepare and will not. ``notices`` reads from an answer's headers what a person should be
+    told.
     """
 
     name: str
     title: str
     conn_type: str
-    hook: str
     documentation: str
     base_url: str
     versions: tuple[Version, ...]
@@ -211,9 +280,7 @@ class Platform:
     scopes: tuple[str, ...]
     token: Callable[[Credentials], Request]
     read_token: Callable[[bytes], TokenFacts]
-    accounts: Callable[[str | None, int], Request]
-    read_accounts: Callable[[bytes], tuple[Sequence[Account], str | None]]
-    reports: AsyncReport
+    accounts: Callable[[Caller, Credentials], Generator[Any, Any, Sequence[Account]]]
     presets: Mapping[str, Callable[[Level], Report]]
     check: Callable[[Report], Report]
     mapping: Callable[[Report, Mapping[str, Any]], RowMapping]
@@ -221,7 +288,13 @@ class Platform:
     streams: tuple[Stream, ...]
     availability: Availability
     account_url: Callable[[str], str]
+    hook: str = ""
+    grant: Grant | None = None
+    prepared: AsyncReport | None = None
+    at_once: Callable[[Slice, Credentials], Reading | None] = lambda _cut, _credentials: None
     slice_days: int = 30
+    longest: Callable[[Report], int | None] = lambda _report: None
+    at_once_days: int = 30
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
 
     def stream(self, name: str) -> Stream:
@@ -238,6 +311,18 @@ class Platform:
             known = ", ".join(sorted(self.presets))
             raise ConfigurationError(f"{self.name} has no report {name!r}; it has {known}")
         return self.presets[name](level)
+
+    def asynchronous(self) -> AsyncReport:
+        """How reports are prepared; ConfigurationError where none are."""
+        if self.prepared is None:
+            raise ConfigurationError(f"{self.name} prepares no reports: all are read at once")
+        return self.prepared
+
+    def reading(self, cut: Slice, credentials: Credentials) -> Reading | None:
+        """How a slice is read without being prepared; None when it must be."""
+        if cut.stream:
+            return self.stream(cut.stream).read(cut, credentials)
+        return self.at_once(cut, credentials)
 
     def newest(self) -> str:
         """The newest version, the default of new connections."""

@@ -132,6 +132,7 @@ class Slice:
     """The unit of work: one account, one report (or stream), some days, maybe only some ids.
 
     ``without`` names fields that are not asked for because the platform no longer has them.
+    ``at_once`` marks a report that the platform refuses to prepare, to be read without that.
     """
 
     platform: str
@@ -142,6 +143,7 @@ class Slice:
     ids: Ids | None = None
     find_ids: bool = False
     without: tuple[str, ...] = ()
+    at_once: bool = False
 
     @property
     def name(self) -> str:
@@ -187,13 +189,17 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What the house needs to know of an account before its rows can be read."""
+    """What the house needs to know of an account before its rows can be read.
+
+    ``via`` is the account through which the token reaches it, where that is another.
+    """
 
     account_id: str
     name: str = ""
     currency: str = ""
     timezone: str = "UTC"
     status: str = ""
+    via: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

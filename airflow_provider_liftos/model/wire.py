@@ -17,6 +17,7 @@ class Verdict(Enum):
     REAUTHORIZE = "reauthorize"
     SHRINK = "shrink"
     FIELD_GONE = "field_gone"
+    NOT_PREPARED = "not_prepared"
     NOT_READY = "not_ready"
     REPORT_FAILED = "report_failed"
     SKIP = "skip"
@@ -28,8 +29,11 @@ class Verdict(Enum):
 class Request:
     """One call, before authorization.
 
-    ``path`` is relative to the versioned base URL. ``query`` and ``form`` values are texts.
-    ``account`` selects the account's limits and breaker. ``cost`` is what the platform counts.
+    ``path`` is relative to the versioned base URL, or to ``base_url`` where a platform has several;
+    ``grpc://`` (in clear) and ``grpcs://`` are remote procedures by their full names.
+    ``query`` and ``form`` values are texts; ``body`` is sent as it is.
+    ``account`` selects the account's limits and breaker; ``via`` is the account through which the
+    token reaches it, where that is another. ``cost`` is what the platform counts.
     ``repeatable`` is false for calls that create something: they are never sent twice blindly.
     """
 
@@ -37,15 +41,18 @@ class Request:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
+    body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
     account: str | None = None
+    via: str | None = None
     cost: int = 1
     repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An answer; header names are lower-case."""
+    """An answer; header names are lower-case. ``status`` is HTTP's, also for remote procedures."""
 
     status: int
     headers: Mapping[str, str]
@@ -63,6 +70,15 @@ class VendorError:
     request_id: str | None = None
     field: str | None = None
     wait: float | None = None
+
+
+class BrokenStream(Exception):
+    """An answer that began well says amid its rows that it cannot go on."""
+
+    def __init__(self, error: VendorError, status: int) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

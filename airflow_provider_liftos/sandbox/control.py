@@ -17,7 +17,7 @@ from . import truth_google_ads
 from .dataset.dimensions import own_name
 from .faults import UnknownFaultError
 from .truth import Question, UnknownTruthError, ask, default_range, entities, parse_moment
-from .wire import platforms
+from .wire import Wire, platforms
 from .world import World
 
 Endpoint = Callable[[Request], Awaitable[JSONResponse]]
@@ -62,10 +62,11 @@ def _day(text: Any, otherwise: date) -> date:
         raise UnknownTruthError(f"{text!r} is not a date like 2026-11-01") from error
 
 
-def build_control(world: World) -> Starlette:
+def build_control(world: World, wires: Mapping[str, Wire]) -> Starlette:
     """Return the application that serves ``/_sandbox``."""
     routes = [
         Route("/_sandbox/health", _health(world), methods=["GET"]),
+        Route("/_sandbox/connections", _connections(wires), methods=["GET"]),
         Route("/_sandbox/truth", _truth(world), methods=["GET"]),
         Route("/_sandbox/faults", _faults(world), methods=["GET", "POST", "DELETE"]),
         Route("/_sandbox/journal", _journal(world), methods=["GET", "DELETE"]),
@@ -92,6 +93,13 @@ def _health(world: World) -> Endpoint:
         )
 
     return health
+
+
+def _connections(wires: Mapping[str, Wire]) -> Endpoint:
+    async def connections(_: Request) -> JSONResponse:
+        return JSONResponse({name: dict(wire.connection()) for name, wire in wires.items()})
+
+    return connections
 
 
 def _truth(world: World) -> Endpoint:

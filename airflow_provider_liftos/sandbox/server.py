@@ -38,7 +38,7 @@ class Server:
     def __init__(self, world: World) -> None:
         self.world = world
         self._wires = build_all(world)
-        self._control = build_control(world)
+        self._control = build_control(world, self._wires)
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP client: pooled, bounded in time and size, and silent about URLs.
+"""The client: HTTP, pooled, bounded in time and size, and silent about URLs; procedures beside it.
 
 One client per process: connections are kept alive across pages, tasks fork and start their own.
 """
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.transport.procedures import ProcedureSender, is_procedure
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     import httpx2
 
@@ -25,6 +27,9 @@ MAX_BODY = 512 * 1024 * 1024
 
 LONGEST_ANSWER = 600.0
 """Seconds an answer may take in all; the client's own time-outs only bound each piece of it."""
+
+SHORT_ANSWER = 65_536
+"""Bytes up to which a long answer is kept whole: refusals with a good status are no longer."""
 
 _USER_AGENT = "airflow-provider-liftos"
 
@@ -58,6 +63,7 @@ def _arguments(base_url: str, request: Request) -> dict[str, object]:
         "url": f"{base_url.rstrip('/')}/{request.path.lstrip('/')}",
         "params": dict(request.query) or None,
         "data": dict(request.form) if request.form is not None else None,
+        "content": request.body,
         "headers": dict(request.headers) or None,
     }
 
@@ -67,15 +73,22 @@ def _lower(headers: httpx2.Headers) -> dict[str, str]:
 
 
 class _Reading:
-    """An answer as it comes in, within its bounds of size and time."""
+    """An answer as it comes in, within its bounds of size and time.
 
-    def __init__(self) -> None:
+    With ``take``, pieces are handed on once the answer is longer than a refusal would be.
+    """
+
+    def __init__(self, take: Callable[[bytes], None] | None = None) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
+        self._take = take
         self._until = time.monotonic() + LONGEST_ANSWER
 
-    def take(self, chunk: bytes) -> None:
-        """Keep a piece; TooMuchData or Unavailable beyond the bounds."""
+    def add(self, chunk: bytes) -> None:
+        """Keep a piece or hand it on; TooMuchData or Unavailable beyond the bounds."""
+        if self._take:
+            self._hand_on(chunk, self._take)
+            return
         self._size += len(chunk)
         if self._size > MAX_BODY:
             raise TooMuchData(
@@ -84,6 +97,16 @@ class _Reading:
         if time.monotonic() > self._until:
             raise Unavailable(f"the answer was not complete after {LONGEST_ANSWER:.0f} s")
         self._chunks.append(chunk)
+
+    def _hand_on(self, chunk: bytes, take: Callable[[bytes], None]) -> None:
+        if self._size > SHORT_ANSWER:
+            take(chunk)
+            return
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > SHORT_ANSWER:
+            take(b"".join(self._chunks))
+            self._chunks.clear()
 
     def response(self, status: int, headers: httpx2.Headers) -> Response:
         """The whole answer."""
@@ -103,12 +126,13 @@ def _unsendable() -> ConfigurationError:
 
 
 class HttpSender:
-    """Blocking HTTP over one pool. ``timeout`` is the longest silence, in seconds."""
+    """The blocking client, over one pool. ``timeout`` is the longest silence, in seconds."""
 
     def __init__(self, timeout: float = 60.0) -> None:
         self._timeout = timeout
         self._client: httpx2.Client | None = None
         self._pid = 0
+        self._procedures = ProcedureSender(timeout)
 
     def _open(self) -> httpx2.Client:
         import httpx2
@@ -120,13 +144,26 @@ class HttpSender:
 
     def send(self, base_url: str, request: Request) -> Response:
         """One exchange; raises Unavailable when no whole answer came."""
+        if is_procedure(base_url):
+            return self._procedures.send(base_url, request)
+        return self._exchange(base_url, request, None)
+
+    def receive(self, base_url: str, request: Request, take: Callable[[bytes], None]) -> Response:
+        """Hand on a long answer; raises Unavailable when it was cut short."""
+        if is_procedure(base_url):
+            return self._procedures.receive(base_url, request, take)
+        return self._exchange(base_url, request, take)
+
+    def _exchange(
+        self, base_url: str, request: Request, take: Callable[[bytes], None] | None
+    ) -> Response:
         import httpx2
 
         try:
             with self._open().stream(**_arguments(base_url, request)) as answer:  # type: ignore[arg-type]
-                reading = _Reading()
+                reading = _Reading(take if answer.status_code < 400 else None)
                 for chunk in answer.iter_bytes():
-                    reading.take(chunk)
+                    reading.add(chunk)
                 return reading.response(answer.status_code, answer.headers)
         except UnicodeError:
             raise _unsendable() from None
@@ -138,6 +175,7 @@ class HttpSender:
         if self._client is not None and self._pid == os.getpid():
             self._client.close()
         self._client = None
+        self._procedures.close()
 
 
 class AsyncHttpSender:
@@ -170,7 +208,7 @@ class AsyncHttpSender:
             async with self._client.stream(**arguments) as answer:  # type: ignore[arg-type]
                 reading = _Reading()
                 async for chunk in answer.aiter_bytes():
-                    reading.take(chunk)
+                    reading.add(chunk)
                 return reading.response(answer.status_code, answer.headers)
         except UnicodeError:
             raise _unsendable() from None

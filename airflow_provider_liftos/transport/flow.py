@@ -27,6 +27,19 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Receive:
+    """The same for a long answer, of which ``take`` is handed each piece as it comes in.
+
+    The outcome is a Response. Its body holds an answer that was refused, or too short to be handed
+    on, and is empty when ``take`` has had it.
+    """
+
+    base_url: str
+    request: Request
+    take: Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait that many seconds."""
 
@@ -40,15 +53,19 @@ class Do:
     call: Callable[[], Any]
 
 
-Effect = Send | Sleep | Do
+Effect = Send | Receive | Sleep | Do
 Flow = Generator[Effect, Any, T]
 
 
 class Sender(Protocol):
-    """Blocking HTTP."""
+    """The blocking way to a platform."""
 
     def send(self, base_url: str, request: Request) -> Response:
         """Raises Unavailable when no whole answer came."""
+        ...
+
+    def receive(self, base_url: str, request: Request, take: Callable[[bytes], None]) -> Response:
+        """Hand on each piece of a long answer; raises Unavailable when it was cut short."""
         ...
 
 
@@ -81,6 +98,8 @@ def _perform(effect: Effect, sender: Sender, sleep: Callable[[float], None]) -> 
     match effect:
         case Send(base_url, request):
             return sender.send(base_url, request)
+        case Receive(base_url, request, take):
+            return sender.receive(base_url, request, take)
         case Sleep(seconds):
             return sleep(seconds)
         case Do(call):
@@ -108,6 +127,8 @@ async def _aperform(effect: Effect, sender: AsyncSender) -> Any:
     match effect:
         case Send(base_url, request):
             return await sender.send(base_url, request)
+        case Receive():
+            raise TypeError("long answers are read by workers: rows have no place on an event loop")
         case Sleep(seconds):
             return await asyncio.sleep(seconds)
         case Do(call):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
@@ -20,6 +20,7 @@ from airflow_provider_liftos.model.errors import (
     LiftosError,
     Missing,
     NotAuthorized,
+    NotPrepared,
     NotReady,
     Rejected,
     ReportFailed,
@@ -28,21 +29,32 @@ from airflow_provider_liftos.model.errors import (
     Unavailable,
 )
 from airflow_provider_liftos.model.platform import Credentials, Limit, Platform
-from airflow_provider_liftos.model.wire import Judgement, Request, Response, Verdict, judge
+from airflow_provider_liftos.model.wire import (
+    BrokenStream,
+    Judgement,
+    Request,
+    Response,
+    VendorError,
+    Verdict,
+    judge,
+)
 from airflow_provider_liftos.resilience.backoff import Backoff
-from airflow_provider_liftos.resilience.breaker import Breaker
-from airflow_provider_liftos.resilience.limiter import Limiter, Place
-from airflow_provider_liftos.transport.flow import Do, Flow, Send, Sleep
+from airflow_provider_liftos.resilience.limiter import Place
+from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
 from airflow_provider_liftos.transport.redact import redact
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 LONGEST_SLEEP = 60.0
 """Seconds a worker may sleep for a limit; longer waits end the stint and become a deferral."""
 
 _DEFAULT_PENALTY = 60.0
+_GRANT_MARGIN = 120.0
+"""Seconds before its end at which an access token is replaced: a page may be long in coming."""
+
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 _BURST_SHARE = 4
 
@@ -65,16 +77,63 @@ class Usage:
             log.warning(text)
 
 
+class Limits(Protocol):
+    """What a session asks of a limiter."""
+
+    def reserve(self, places: Sequence[Place], max_wait: float | None = None) -> float:
+        """Seconds to wait for a place in each; raises Throttled beyond ``max_wait``."""
+        ...
+
+    def pause(self, key: str, until: float) -> None:
+        """Let nobody pass before that moment."""
+        ...
+
+
+class Gate(Protocol):
+    """What a session asks of a circuit breaker."""
+
+    def admit(self, key: str) -> None:
+        """Raises CircuitOpen."""
+        ...
+
+    def succeed(self, key: str) -> None:
+        """It worked."""
+        ...
+
+    def fail(self, key: str) -> None:
+        """It did not."""
+        ...
+
+
+class Intake(Protocol[T_co]):
+    """Where a long answer goes."""
+
+    def take(self, piece: bytes) -> None:
+        """Take a piece in; ValueError or BrokenStream when it makes no sense or bad news."""
+        ...
+
+    def finish(self) -> T_co:
+        """What the whole answer came to; ValueError when it is not whole."""
+        ...
+
+    def close(self) -> None:
+        """Give up what was taken in, unless it was finished."""
+        ...
+
+
 class Session:
-    """Calls a platform with a connection's credentials under shared limits."""
+    """Calls a platform with a connection's credentials under shared limits.
+
+    ``via`` names for some accounts another one through which the token reaches them.
+    """
 
     def __init__(
         self,
         platform: Platform,
         credentials: Credentials,
         *,
-        limiter: Limiter,
-        breaker: Breaker,
+        limiter: Limits,
+        breaker: Gate,
         backoff: Backoff | None = None,
         now: Callable[[], float],
     ) -> None:
@@ -85,6 +144,8 @@ class Session:
         self._breaker = breaker
         self._backoff = backoff or Backoff()
         self._now = now
+        self._granted_until = -math.inf
+        self.via: dict[str, str] = {}
 
     def call(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
         """Send until there is an answer that ``read`` understands.
@@ -93,13 +154,49 @@ class Session:
         used up, CircuitOpen without sending, and what the platform's rules make of its errors.
         ``read`` raises ValueError for a body that is not what it should be: that is retried.
         """
+        return (yield from self._persist(request, lambda: self._answered(request, read)))
+
+    def stream(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
+        """The same for a long answer; every attempt begins with an intake of its own."""
+        return (yield from self._persist(request, lambda: self._taken_in(request, begin)))
+
+    def _answered(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
+        response = yield from self._exchange(request)
+        try:
+            return read(response.body)
+        except ValueError as error:
+            raise self._nonsense(error, response.status) from None
+
+    def _taken_in(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
+        intake = begin()
+        try:
+            response = yield from self._exchange(request, intake.take)
+            if response.body:
+                intake.take(response.body)
+            return intake.finish()
+        except BrokenStream as broken:
+            key = self._key(request)
+            yield from self._judge(key, request, broken.status, {}, broken.error)
+            raise
+        except ValueError as error:
+            raise self._nonsense(error, None) from None
+        finally:
+            intake.close()
+
+    def _persist(self, request: Request, work: Callable[[], Flow[T]]) -> Flow[T]:
         attempt = 0
+        renewed = False
         failure: Unavailable | None = None
         while True:
             attempt += 1
             try:
-                response = yield from self._exchange(request)
-                return self._read(response, read)
+                return (yield from work())
+            except NotAuthorized as error:
+                # An access token may end before its time; what it was made from may still hold.
+                if self.platform.grant is None or renewed or error.one_account:
+                    raise
+                renewed, self._granted_until = True, 0.0
+                wait = 0.0
             except (Throttled, Unavailable) as error:
                 wait = self._pause(error, attempt, request)
                 failure = error if isinstance(error, Unavailable) else None
@@ -124,24 +221,65 @@ class Session:
         self.usage.resent += 1
         return self._backoff.delay(attempt, _JITTER)
 
-    def _exchange(self, request: Request) -> Flow[Response]:
-        key = self.platform.name + (f"/{request.account}" if request.account else "")
+    def _exchange(
+        self, request: Request, take: Callable[[bytes], None] | None = None
+    ) -> Flow[Response]:
+        key = self._key(request)
         wait = yield Do(lambda: self._admit(key, request))
         if wait > 0:
             self.usage.throttled_seconds += wait
             yield Sleep(wait)
+        yield from self._renew_grant()
+        request = replace(request, via=self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
-        base = f"{self.credentials.base_url.rstrip('/')}/{self.credentials.version}"
+        response = yield from self._send(key, authorized, take)
+        yield from self._heed(response, request)
+        yield from self._weigh(key, request, response)
+        return response
+
+    def _send(
+        self, key: str, request: Request, take: Callable[[bytes], None] | None
+    ) -> Flow[Response]:
+        credentials = self.credentials
+        base = request.base_url or f"{credentials.base_url.rstrip('/')}/{credentials.version}"
         self.usage.requests += 1
         try:
-            response: Response = yield Send(base, authorized)
+            if take is None:
+                response: Response = yield Send(base, request)
+            else:
+                response = yield Receive(base, request, self._counted(take))
         except Unavailable:
             yield Do(lambda: self._breaker.fail(key))
             raise
         self.usage.bytes += len(response.body)
-        yield from self._heed(response, request)
-        yield from self._weigh(key, request, response)
         return response
+
+    def _counted(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        def counted(piece: bytes) -> None:
+            self.usage.bytes += len(piece)
+            take(piece)
+
+        return counted
+
+    def _key(self, request: Request) -> str:
+        return self.platform.name + (f"/{request.account}" if request.account else "")
+
+    def _renew_grant(self) -> Flow[None]:
+        """Have an access token that lasts, where the platform gives them out."""
+        grant = self.platform.grant
+        if grant is None or self._now() < self._granted_until - _GRANT_MARGIN:
+            return
+        asked = grant.request(self.credentials)
+        key = f"{self.platform.name}/grant"
+        response = yield from self._send(key, asked, None)
+        yield from self._weigh(key, asked, response)
+        try:
+            token, lifetime = grant.read(response.body)
+        except ValueError as error:
+            raise self._nonsense(error, response.status) from None
+        secrets = {**self.credentials.secrets, "access_token": token}
+        self.credentials = replace(self.credentials, secrets=secrets)
+        self._granted_until = self._now() + lifetime
 
     def _admit(self, key: str, request: Request) -> float:
         self._breaker.admit(key)
@@ -198,19 +336,30 @@ class Session:
         if error is None:
             yield Do(lambda: self._breaker.succeed(key))
             return
-        judgement = judge(self.platform.rules, response.status, error)
+        yield from self._judge(key, request, response.status, response.headers, error)
+
+    def _judge(
+        self,
+        key: str,
+        request: Request,
+        status: int,
+        headers: Mapping[str, str],
+        error: VendorError,
+    ) -> Flow[None]:
+        """Raise what the platform's error stands for."""
+        judgement = judge(self.platform.rules, status, error)
         if judgement.verdict is Verdict.RETRY:
             yield Do(lambda: self._breaker.fail(key))
         if judgement.verdict is Verdict.THROTTLED:
-            until = self._now() + (error.wait or self._headers_wait(response, request))
+            until = self._now() + (error.wait or self._headers_wait(headers, request))
             # One locked account is no reason to keep the others waiting.
             alone = judgement.one_account and request.account
             yield from self._hold(request, "account" if alone else "app", until)
-            raise self.refusal(judgement, request.account, response.status, retry_at=until)
-        raise self.refusal(judgement, request.account, response.status)
+            raise self.refusal(judgement, request.account, status, retry_at=until)
+        raise self.refusal(judgement, request.account, status)
 
-    def _headers_wait(self, response: Response, request: Request) -> float:
-        waits = [s.wait for s in self.platform.signals(response.headers, request.account)]
+    def _headers_wait(self, headers: Mapping[str, str], request: Request) -> float:
+        waits = [s.wait for s in self.platform.signals(headers, request.account)]
         return max([w for w in waits if w > 0], default=_DEFAULT_PENALTY)
 
     def refusal(
@@ -219,15 +368,12 @@ class Session:
         """The error that a judgement stands for."""
         return refuse(self.platform, self.credentials, judgement, account, status, retry_at)
 
-    def _read(self, response: Response, read: Callable[[bytes], T]) -> T:
-        try:
-            return read(response.body)
-        except ValueError as error:
-            raise Unavailable(
-                "the answer is not what the platform documents"
-                f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
-                status=response.status,
-            ) from None
+    def _nonsense(self, error: ValueError, status: int | None) -> Unavailable:
+        return Unavailable(
+            "the answer is not what the platform documents"
+            f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
+            status=status,
+        )
 
 
 def refuse(
@@ -274,6 +420,7 @@ _REFUSALS: dict[Verdict, _Build] = {
     Verdict.SHRINK: _plain(TooMuchData),
     Verdict.FIELD_GONE: lambda text, field, _at, facts: FieldGone(text, field=field, **facts),
     Verdict.NOT_READY: _plain(NotReady),
+    Verdict.NOT_PREPARED: _plain(NotPrepared),
     Verdict.REPORT_FAILED: _plain(ReportFailed),
     Verdict.SKIP: _plain(Missing),
     Verdict.REJECTED: _plain(Rejected),

@@ -126,7 +126,8 @@ class ReportTrigger(BaseTrigger):
         from airflow_provider_liftos.transport.client import AsyncHttpSender
         from airflow_provider_liftos.transport.flow import arun
 
-        if registry.hook(self.platform, self.conn_id).platform.reports.cancel is None:
+        prepared = registry.hook(self.platform, self.conn_id).platform.prepared
+        if prepared is None or prepared.cancel is None:
             return
         session, checkpoints = await self._session()
         async with AsyncHttpSender() as sender:

@@ -71,12 +71,13 @@ def ours(folder: Path) -> int:
     from airflow_provider_liftos.engine.staging import RawWriter, Staging
     from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
     from airflow_provider_liftos.platforms import get
+    from airflow_provider_liftos.platforms.meta import wire
     from tests.bench.ours import METRICS
 
     platform, staging = get("meta"), Staging(str(folder))
     writer = RawWriter(staging, str(folder / "raw"))
     for body in pages():
-        writer.write(platform.reports.page(body).rows)
+        writer.write(wire.page(body).rows)
     account = Account(
         account_id="900000000000001", name="Bench", currency="EUR", timezone="Europe/Berlin"
     )

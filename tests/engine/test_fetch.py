@@ -10,9 +10,10 @@ from airflow_provider_liftos.engine import fetch
 from airflow_provider_liftos.engine.sift import lines
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import NotReady, Throttled, TooMuchData, Unavailable
-from airflow_provider_liftos.model.wire import Request
+from airflow_provider_liftos.model.platform import Paged, Streamed
+from airflow_provider_liftos.model.wire import BrokenStream, Request, VendorError
 from airflow_provider_liftos.platforms.meta import wire
-from tests.transport.conftest import Caller, answer, refusal
+from tests.transport.conftest import CUT, Caller, Script, answer, refusal
 
 pytest_plugins: Sequence[str] = ()
 
@@ -33,9 +34,8 @@ def read(folder: Any, *answers: Any, size: int = 100) -> tuple[list[Any], Caller
     def ask(limit: int, after: str | None) -> Request:
         return wire.edge("1/insights", (), limit, after)
 
-    flow = fetch.pages(
-        caller.session, ask, wire.page, size, staging, f"{folder}/staging/raw", caller.clock.now
-    )
+    reading = Paged(request=ask, page=wire.page, page_size=size)
+    flow = fetch.pages(caller.session, reading, staging, f"{folder}/staging/raw", caller.clock.now)
     files = run(flow, caller.script, caller.sleep)
     return [json.loads(line) for file in files for line in lines(staging, file)], caller
 
@@ -105,3 +105,65 @@ def test_a_long_wait_for_the_first_page_or_a_very_long_one_is_for_others(
 def test_no_page_is_waited_for_without_end(tmp_path: Any) -> None:
     with pytest.raises(Throttled):
         read(tmp_path, page([1], "a"), busy(14))
+
+
+class Lines:
+    """Rows one per line; ``end`` must come last, ``!`` is the platform's own bad news."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._ended = False
+
+    def feed(self, piece: bytes) -> Sequence[bytes]:
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        if b"!" in whole:
+            raise BrokenStream(VendorError(code=4, message="too often"), 429)
+        self._ended = self._ended or b"end" in whole
+        return [line for line in whole if line != b"end"]
+
+    def end(self) -> Sequence[bytes]:
+        if not self._ended:
+            raise ValueError("the rows end before the end")
+        return []
+
+
+def stream(folder: Any, *answers: Any) -> tuple[list[Any], Caller]:
+    from airflow_provider_liftos.transport.flow import run
+
+    caller = Caller(folder)
+    caller.script = Script(answers, caller.clock)
+    staging = Staging(str(folder / "staging"))
+    asked = Request(method="GET", path="rows", account="501")
+    reading = Streamed(request=asked, decoder=Lines)
+    flow = fetch.rows(caller.session, reading, staging, f"{folder}/staging/raw")
+    files = run(flow, caller.script, caller.sleep)
+    staged = [str(path) for path in (folder / "staging").rglob("*.zst")]
+    assert sorted(staged) == sorted(file.path for file in files), "what broke off is removed"
+    return [json.loads(line) for file in files for line in lines(staging, file)], caller
+
+
+def test_a_long_answer_is_read_in_pieces(tmp_path: Any) -> None:
+    rows, caller = stream(tmp_path, answer(b"1\n22\n333333333333\n4\nend\n"))
+    assert rows == [1, 22, 333333333333, 4]
+    assert caller.session.usage.bytes == 24
+
+
+@pytest.mark.parametrize("broken", [b"1\n22\n" + CUT, b"1\n22\n3\n", b""])
+def test_a_long_answer_that_breaks_off_is_asked_for_again_from_its_beginning(
+    tmp_path: Any, broken: bytes
+) -> None:
+    rows, caller = stream(tmp_path, answer(broken), answer(b"1\n2\nend\n"))
+    assert rows == [1, 2]
+    assert len(caller.script.sent) == 2
+
+
+def test_bad_news_amid_the_rows_is_judged_like_any_other(tmp_path: Any) -> None:
+    rows, caller = stream(tmp_path, answer(b"1\n!\n"), answer(b"1\nend\n"))
+    assert rows == [1]
+    assert caller.slept == [pytest.approx(60.0, abs=2.0)]
+
+
+def test_a_long_answer_that_is_refused_says_why(tmp_path: Any) -> None:
+    with pytest.raises(TooMuchData):
+        stream(tmp_path, answer(refusal(100, 1487534), 400))
+    assert not list((tmp_path / "staging").rglob("*.zst"))

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Throttled
-from airflow_provider_liftos.model.platform import ReportState
+from airflow_provider_liftos.model.platform import Pending, ReportState
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
-from airflow_provider_liftos.model.wire import Response, Verdict, judge
+from airflow_provider_liftos.model.wire import Request, Response, Verdict, judge
 from airflow_provider_liftos.platforms.meta import catalog, entities, insights, money, wire
-from tests.engine.harness import META, basic, last
+from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.flow import run
+from tests.engine.harness import META, basic, credentials, last
 from tests.transport.conftest import Caller, answer, refusal
 
 V = Verdict
+SEVEN = Pending(
+    report_id="7",
+    slice=Slice(platform="meta", account_id="501", window=last(1), report=basic()),
+)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +147,7 @@ def test_an_error_of_any_shape_is_an_error(body: Any) -> None:
 
 def status(body: Any, code: int = 200) -> ReportState:
     item = {"code": code, "body": body if isinstance(body, str) else json.dumps(body)}
-    (found,) = insights.statuses(json.dumps([item]).encode(), ["7"])
+    (found,) = insights.statuses(json.dumps([item]).encode(), [SEVEN])
     return found.state
 
 
@@ -164,14 +172,14 @@ def test_a_poll_that_says_nothing_changes_nothing(body: str) -> None:
 
 @pytest.mark.parametrize("answers", [[None], ["x"], [7], [{"code": 200}], [{"body": None}]])
 def test_items_that_were_not_carried_out_are_still_running(answers: list[Any]) -> None:
-    (found,) = insights.statuses(json.dumps(answers).encode(), ["7"])
+    (found,) = insights.statuses(json.dumps(answers).encode(), [SEVEN])
     assert found.state is ReportState.RUNNING
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"[1,2]", b"x"])
 def test_a_batch_of_another_length_is_no_answer(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        insights.statuses(body, ["7"])
+        insights.statuses(body, [SEVEN])
 
 
 def test_an_expired_report_is_known_as_such() -> None:
@@ -184,7 +192,7 @@ def test_a_limit_inside_a_batch_names_its_wait() -> None:
     use = {"501": [{"call_count": 100, "estimated_time_to_regain_access": 7}]}
     headers = [{"name": "X-Business-Use-Case-Usage", "value": json.dumps(use)}, None]
     item = {"code": 400, "headers": headers, "body": json.dumps({"error": {"code": 80000}})}
-    (found,) = insights.statuses(json.dumps([item]).encode(), ["7"])
+    (found,) = insights.statuses(json.dumps([item]).encode(), [SEVEN])
     assert found.error is not None
     assert found.error.wait == 7 * 60
 
@@ -232,9 +240,20 @@ def test_ids_become_a_filter(ids: Ids, expected: Any) -> None:
 
 def test_accounts_without_an_id_are_no_accounts() -> None:
     rows = [{"id": "act_5", "name": None}, {"name": "nobody"}, {}, {"account_id": 7}]
-    found, cursor = entities.read_accounts(json.dumps({"data": rows}).encode())
+    flow = entities.accounts(Answering({"data": rows}), credentials("http://127.0.0.1"))
+    found = run(flow, HttpSender())
     assert [account.account_id for account in found] == ["5", "7"]
-    assert cursor is None
+
+
+@dataclass
+class Answering:
+    """A caller whose platform always says the same."""
+
+    answer: Any
+
+    def call(self, _request: Request, read: Callable[[bytes], Any]) -> Generator[Any, Any, Any]:
+        yield from ()
+        return read(json.dumps(self.answer).encode())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_liftos.model.errors import Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
@@ -49,6 +50,21 @@ class Script:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def receive(self, base_url: str, request: Request, take: Callable[[bytes], None]) -> Response:
+        """Hand a good answer on in small pieces; a cut one ends in CUT and breaks there."""
+        found = self.send(base_url, request)
+        if found.status >= 400:
+            return found
+        whole = found.body.removesuffix(CUT)
+        for start in range(0, len(whole), 7):
+            take(whole[start : start + 7])
+        if whole != found.body:
+            raise Unavailable("no whole answer came")
+        return Response(status=found.status, headers=found.headers, body=b"")
+
+
+CUT = b"<cut>"
 
 
 class Caller:

@@ -21,6 +21,7 @@ from airflow_provider_liftos.model.errors import (
     Unavailable,
 )
 from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.platforms.meta import wire
 from airflow_provider_liftos.transport import flow as flows
 from airflow_provider_liftos.transport.flow import arun
 from tests.transport.conftest import Caller, answer, refusal
@@ -78,7 +79,7 @@ def test_a_word_in_a_row_is_no_error(caller: Caller, body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'"', b"\xff\xfe", b"null", b"[]"])
 def test_a_body_that_is_no_page_is_asked_for_again(caller: Caller, body: bytes) -> None:
-    page = caller.session.platform.reports.page
+    page = wire.page
     found = caller.call(answer(body), answer({"data": [{"a": 1}]}), read=page)
     assert len(found.rows) == 1
     assert len(caller.script.sent) == 2

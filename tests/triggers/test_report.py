@@ -47,7 +47,7 @@ def submit(liftos: Deployment, count: int = 1) -> Checkpoints:
         )
         for a in accounts
     ]
-    reports = session.platform.reports
+    reports = session.platform.asynchronous()
     for point in points.add(cuts):
         point.report_id = run(
             session.call(reports.submit(point.slice), reports.report_id), HttpSender()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_liftos.model.platform import Field, Stream
+from airflow_provider_liftos.model.platform import Caller, Credentials, Field, Paged, Stream
 from airflow_provider_liftos.model.report import Account, Slice
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.model.wire import Request
@@ -50,25 +50,25 @@ _BUDGET = (
 )
 
 
-def _listing(edge: str, fields: Sequence[Field], **query: str) -> Callable[..., Request]:
+def _listing(
+    edge: str, fields: Sequence[Field], size: int, query: Mapping[str, str]
+) -> Callable[[Slice, Credentials], Paged]:
     names = tuple(dict.fromkeys(field.source for field in fields))
 
-    def request(cut: Slice, limit: int, after: str | None) -> Request:
+    def read(cut: Slice, _credentials: Credentials) -> Paged:
         asked = [name for name in names if name not in cut.without]
-        return wire.edge(f"act_{cut.account_id}/{edge}", asked, limit, after, **query)
+        path = f"act_{cut.account_id}/{edge}"
+        return Paged(
+            request=lambda limit, after: wire.edge(path, asked, limit, after, **query),
+            page=wire.page,
+            page_size=size,
+        )
 
-    return request
+    return read
 
 
 def _stream(name: str, edge: str, fields: tuple[Field, ...], size: int, **query: str) -> Stream:
-    return Stream(
-        name=name,
-        table=name,
-        fields=fields,
-        request=_listing(edge, fields, **query),
-        page=wire.page,
-        page_size=size,
-    )
+    return Stream(name=name, table=name, fields=fields, read=_listing(edge, fields, size, query))
 
 
 _ACCOUNT_FIELDS = (
@@ -90,16 +90,20 @@ _ACCOUNT_FIELDS = (
 )  # fmt: skip
 
 
-def _account_request(cut: Slice, _limit: int, _after: str | None) -> Request:
+def _read_account(cut: Slice, _credentials: Credentials) -> Paged:
     names = dict.fromkeys(field.source for field in _ACCOUNT_FIELDS)
     fields = ",".join(name for name in names if name not in cut.without)
-    path = f"act_{cut.account_id}"
-    return Request(method="GET", path=path, query={"fields": fields}, account=cut.account_id)
+    asked = Request(
+        method="GET",
+        path=f"act_{cut.account_id}",
+        query={"fields": fields},
+        account=cut.account_id,
+    )
+    return Paged(request=lambda _limit, _after: asked, page=wire.node, page_size=1)
 
 
 STREAMS = (
-    Stream(name="accounts", table="accounts", fields=_ACCOUNT_FIELDS, request=_account_request,
-           page=wire.node),
+    Stream(name="accounts", table="accounts", fields=_ACCOUNT_FIELDS, read=_read_account),
     _stream("campaigns", "campaigns", (
         Field(source="id", column="campaign_id", kind=Kind.ID), _NAME, *_STATUS, *_TIMES, *_BUDGET,
         Field(source="objective", column="objective"),
@@ -176,17 +180,18 @@ STREAMS = (
 )  # fmt: skip
 
 
-def accounts(after: str | None, limit: int) -> Request:
+def accounts(caller: Caller, _credentials: Credentials) -> Generator[Any, Any, Sequence[Account]]:
     """Every account the token sees, with what the house needs to know of each."""
     fields = ("account_id", "name", "currency", "timezone_name", "account_status")
-    return wire.edge("me/adaccounts", fields, limit, after)
-
-
-def read_accounts(body: bytes) -> tuple[Sequence[Account], str | None]:
-    """Accounts of one page and the next cursor."""
-    page = wire.page(body)
-    found = [read_account(row) for row in map(json.loads, map(bytes, page.rows)) if row]
-    return [account for account in found if account.account_id], page.cursor
+    found: list[Account] = []
+    after: str | None = None
+    while True:
+        page = yield from caller.call(wire.edge("me/adaccounts", fields, 100, after), wire.page)
+        read = [read_account(row) for row in map(json.loads, map(bytes, page.rows)) if row]
+        found += [account for account in read if account.account_id]
+        after = page.cursor
+        if after is None:
+            return found
 
 
 def read_account(row: Mapping[str, Any]) -> Account:

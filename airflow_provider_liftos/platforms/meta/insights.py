@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_liftos.model.errors import ConfigurationError
-from airflow_provider_liftos.model.platform import AsyncReport, ReportState, ReportStatus
+from airflow_provider_liftos.model.platform import (
+    AsyncReport,
+    Paged,
+    Pending,
+    ReportState,
+    ReportStatus,
+)
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level, Report, Slice
 from airflow_provider_liftos.model.wire import Request, VendorError
 from airflow_provider_liftos.platforms.meta import catalog, wire
@@ -215,24 +221,25 @@ _STATUS_FIELDS = (
 )
 
 
-def poll(report_ids: Sequence[str]) -> Request:
+def poll(pending: Sequence[Pending]) -> Request:
     """Ask about many runs in one batch.
 
     It is one request to our own caps; Meta counts every item, and says so in its usage headers.
     """
     calls = [
-        {"method": "GET", "relative_url": f"{run}?fields={_STATUS_FIELDS}"} for run in report_ids
+        {"method": "GET", "relative_url": f"{one.report_id}?fields={_STATUS_FIELDS}"}
+        for one in pending
     ]
     form = {"batch": json.dumps(calls), "include_headers": "true"}
     return Request(method="POST", path="", form=form)
 
 
-def statuses(body: bytes, report_ids: Sequence[str]) -> Sequence[ReportStatus]:
+def statuses(body: bytes, pending: Sequence[Pending]) -> Sequence[ReportStatus]:
     """One status per run asked about; an item that was not carried out is still running for us."""
     answers = json.loads(body)
-    if not isinstance(answers, list) or len(answers) != len(report_ids):
+    if not isinstance(answers, list) or len(answers) != len(pending):
         raise ValueError("a batch answered with another number of items than were asked")
-    return [_status(run, answer) for run, answer in zip(report_ids, answers, strict=True)]
+    return [_status(one.report_id, told) for one, told in zip(pending, answers, strict=True)]
 
 
 _FAILED = {"Job Failed": ReportState.FAILED, "Job Skipped": ReportState.FAILED}
@@ -282,14 +289,22 @@ def _failure(body: Mapping[str, Any], name: str) -> VendorError | None:
     )
 
 
+def result(pending: Pending) -> Paged:
+    """A run's rows. Its path does not say whose it is, but it counts against that account."""
+
+    def page(limit: int, after: str | None) -> Request:
+        asked = wire.edge(f"{pending.report_id}/insights", (), limit, after)
+        return replace(asked, account=pending.slice.account_id)
+
+    return Paged(request=page, page=wire.page, page_size=1000)
+
+
 REPORTS = AsyncReport(
     submit=submit,
     report_id=report_id,
     poll=poll,
     statuses=statuses,
-    fetch=lambda run, limit, after: wire.edge(f"{run}/insights", (), limit, after),
-    page=wire.page,
-    page_size=1000,
+    result=result,
     poll_batch=50,
     timeout=3900.0,
     per_account=32,

@@ -60,6 +60,10 @@ class Wire(Protocol):
         """Return the account a request is about, as far as its path tells."""
         ...
 
+    def connection(self) -> Mapping[str, str]:
+        """Return credentials that always work, by the names a connection form may use."""
+        ...
+
     def broken(self, fault: Fault) -> WireResponse:
         """Return the platform's own way of failing with HTTP 500."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from airflow_provider_liftos.sandbox.faults import Fault
 from airflow_provider_liftos.sandbox.wire import Headers, WireRequest, WireResponse
 from airflow_provider_liftos.sandbox.world import World
 
-from . import edges
+from . import auth, edges
 from .audiences import Audiences
 from .auth import Tokens, how_authorized, require_ads_read
 from .batch import serve_batch
@@ -88,6 +88,14 @@ class Graph:
         if entity:
             return entity.account.id
         return self._insights.reports.account_of(first) or self._audiences.account_of(first)
+
+    def connection(self) -> Mapping[str, str]:
+        """Return a token that does not expire, and its app."""
+        return {
+            "access_token": "sandbox-token",
+            "app_id": auth.APP_ID,
+            "app_secret": auth.APP_SECRET,
+        }
 
     def broken(self, fault: Fault) -> WireResponse:
         """Return HTTP 500: an error 2, or (``bare``) a body that does not even say error."""

@@ -1,0 +1,137 @@
+"""Remote procedures (gRPC) beside HTTP: bytes go in, bytes come out, and who sent them reads them.
+
+A channel per process and address; tasks fork and open their own. Nothing here knows a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.wire import Request, Response
+
+if TYPE_CHECKING:
+    import grpc
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of one message: the most that Google sends."""
+
+LONGEST_ANSWER = 3600.0
+"""Seconds a stream may take: the reader's own work counts, and Google's default is no smaller."""
+
+_STATUS = {
+    "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400, "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 501,
+    "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500, "UNAUTHENTICATED": 401,
+}  # fmt: skip
+"""HTTP's word for each status, as Google's own gateway translates them (google.rpc.Code)."""
+
+
+def is_procedure(base_url: str) -> bool:
+    """Whether an address is one of remote procedures."""
+    return base_url.startswith(("grpc://", "grpcs://"))
+
+
+def _plain(value: Any) -> bytes:
+    return bytes(value)
+
+
+class ProcedureSender:
+    """Blocking calls; ``timeout`` is in seconds, for calls with one answer."""
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self._timeout = timeout
+        self._channels: dict[tuple[int, str], grpc.Channel] = {}
+
+    def send(self, base_url: str, request: Request) -> Response:
+        """One question, one answer."""
+        call = self._channel(base_url).unary_unary(
+            f"/{request.path}", request_serializer=None, response_deserializer=_plain
+        )
+        return self._hear(call.with_call, request, self._timeout)
+
+    def _hear(self, call: Callable[..., Any], request: Request, timeout: float) -> Response:
+        import grpc
+
+        try:
+            body, told = call(request.body or b"", timeout=timeout, metadata=_metadata(request))
+        except grpc.RpcError as error:
+            return _refused(error)
+        return Response(status=200, headers=_headers(told), body=body)
+
+    def receive(self, base_url: str, request: Request, take: Callable[[bytes], None]) -> Response:
+        """One question, many messages, each handed to ``take``."""
+        import grpc
+
+        call = self._channel(base_url).unary_stream(
+            f"/{request.path}", request_serializer=None, response_deserializer=_plain
+        )
+        answer = call(request.body or b"", timeout=LONGEST_ANSWER, metadata=_metadata(request))
+        try:
+            for message in answer:
+                take(message)
+        except grpc.RpcError as error:
+            return _refused(error)
+        finally:
+            answer.cancel()
+        return Response(status=200, headers=_headers(answer), body=b"")
+
+    def _channel(self, base_url: str) -> grpc.Channel:
+        key = (os.getpid(), base_url)
+        if key not in self._channels:
+            self._channels[key] = _open(base_url)
+        return self._channels[key]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        for (pid, _), channel in self._channels.items():
+            if pid == os.getpid():
+                channel.close()
+        self._channels.clear()
+
+
+def _open(base_url: str) -> grpc.Channel:
+    try:
+        import grpc
+    except ImportError:
+        raise ConfigurationError(
+            "remote procedures need the library grpcio",
+            hint="pip install 'airflow-provider-liftos[google-ads]', or choose REST.",
+        ) from None
+    parts = urlsplit(base_url)
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.enable_retries", 0),  # ours are counted, spread and bounded
+    ]
+    if parts.scheme == "grpc":
+        return grpc.insecure_channel(parts.netloc, options=options)
+    return grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials(), options=options)
+
+
+def _metadata(request: Request) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in request.headers.items()]
+
+
+def _refused(error: Any) -> Response:
+    """A refusal as a Response: its text as the body, its trailing metadata as headers."""
+    code = error.code()
+    name = code.name if code is not None else "UNKNOWN"
+    text = (error.details() or "").encode()
+    return Response(status=_STATUS.get(name, 500), headers=_headers(error), body=text)
+
+
+def _headers(call: Any) -> Mapping[str, str]:
+    return dict(_texts((*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))))
+
+
+def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
+    """Binary values (names that end in ``-bin``) as base64."""
+    for name, value in metadata:
+        text = base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+        yield name.lower(), text
