@@ -46,6 +46,8 @@ OPTIONS = (
            "0: the platform's own default."),
     Option(name="memory_limit", kind="string", default="256MB",
            description="Memory DuckDB may use for normalizing; loading takes 128 MB."),
+    Option(name="reporting_currency", kind="string", default="USD",
+           description="ISO 4217 code of the currency into which the views convert all money."),
 )  # fmt: skip
 
 
@@ -69,6 +71,18 @@ def number(name: str) -> float:
         return float(value)
     except ValueError:
         raise ConfigurationError(f"[liftos] {name} is {value!r}, not a number") from None
+
+
+def reporting_currency() -> str:
+    """The currency of the views' ``..._reporting`` columns."""
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    value = text("reporting_currency").strip().upper()
+    if len(value) != len("USD") or not (value.isascii() and value.isalpha()):
+        raise ConfigurationError(
+            f"[liftos] reporting_currency is {value!r}; it is an ISO 4217 code such as USD"
+        )
+    return value
 
 
 def _home() -> str:

@@ -19,7 +19,9 @@ def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Wareh
     """
     from airflow_provider_liftos.state.leases import Leases
     from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
+    from airflow_provider_liftos.warehouses.views import ViewSettings
 
+    views = ViewSettings(reporting_currency=config.reporting_currency())
     path = config.duckdb_path()
     if conn_id:
         from airflow.sdk import BaseHook
@@ -31,4 +33,4 @@ def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Wareh
                 " of type duckdb so far"
             )
         path = connection.host or path
-    return DuckDbWarehouse(path, Leases(store, org_id))
+    return DuckDbWarehouse(path, Leases(store, org_id), views=views)

@@ -278,4 +278,21 @@ LOADS = Table(
     ),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PERFORMANCE, *ENTITIES, LOADS)}
+FX_RATES = Table(
+    name="fx_rates",
+    doc="What one unit of the base costs in each currency, one row per calendar day. Days without a"
+    " publication repeat the last known rate. Rows of another source than ecb are people's own:"
+    " loading leaves them alone and adds none beside them.",
+    columns=(
+        _key("org_id"),
+        _key("rate_date", Kind.DATE, "the day the rate is used for"),
+        _key("base", doc="EUR; others are crossed over it"),
+        _key("currency", doc="ISO 4217 code"),
+        Column(name="rate", kind=Kind.DECIMAL, required=True, doc="units of currency for one base"),
+        Column(name="fx_date", kind=Kind.DATE, required=True, doc="the day it was published for"),
+        Column(name="source", kind=Kind.TEXT, required=True, doc="ecb, or whoever wrote the row"),
+        Column(name="loaded_at", kind=Kind.TIMESTAMP, role=Role.LINEAGE),
+    ),
+)
+
+TABLES: dict[str, Table] = {t.name: t for t in (PERFORMANCE, *ENTITIES, LOADS, FX_RATES)}

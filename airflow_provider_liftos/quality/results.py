@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_liftos.quality.audit import AuditOutcome
@@ -40,6 +40,38 @@ def record(
             connection.execute(table.delete().where(*same, mine))
             if rows:
                 connection.execute(table.insert(), rows)
+
+
+def record_findings(
+    store: StateStore,
+    findings: Sequence[Finding],
+    *,
+    org_id: str,
+    dag_id: str,
+    run_id: str,
+    load_id: str,
+) -> None:
+    """Write findings that belong to no audit, and so to no score, of any platforms.
+
+    Replaces what the same run said before under the same ``load_id``.
+
+    Raises:
+        ConfigurationError: the store cannot be used as configured.
+        StagingError: the disk is full or broken.
+        Unavailable: the store is out of reach; asking again may help.
+    """
+    run = {"org_id": org_id, "dag_id": dag_id, "run_id": run_id}
+    prefix, now = f"{load_id}-", store.clock.now()
+    rows = [
+        _result(finding, {**run, "platform": finding.platform, "created_at": now}, prefix)
+        for finding in findings
+    ]
+    same = [quality_results.c[name] == value for name, value in run.items()]
+    mine = quality_results.c.id.startswith(prefix, autoescape=True)
+    with store.write() as connection:
+        connection.execute(quality_results.delete().where(*same, mine))
+        if rows:
+            connection.execute(quality_results.insert(), rows)
 
 
 def _scores(outcome: AuditOutcome) -> Iterator[tuple[str | None, Any]]:

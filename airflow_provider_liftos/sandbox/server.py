@@ -15,6 +15,7 @@ from starlette.datastructures import Headers as StarletteHeaders
 from starlette.requests import Request
 
 from .control import build_control
+from .ecb import Ecb
 from .faults import TRANSPORT, Fault
 from .wire import Wire, WireRequest, WireResponse, build_all
 from .world import World
@@ -37,8 +38,9 @@ class Server:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._wires = build_all(world)
-        self._control = build_control(world, self._wires)
+        platforms = build_all(world)
+        self._wires: dict[str, Wire] = {**platforms, "ecb": Ecb(world)}
+        self._control = build_control(world, platforms)
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.unified import Kind
+from airflow_provider_liftos.transforms.rates import Rate
 
 TableOf: TypeAlias = Callable[[SliceResult], str]
 
@@ -21,7 +22,10 @@ class Capabilities:
     ``types`` are written as the engine's catalogue prints them, so that they can be compared.
     ``json_text`` reads a text from a JSON object, with ``{column}`` and ``{key}``. ``days`` is a
     query of all days between two placeholders, both included, in one column named ``date``.
-    ``ratio`` is the type in which quotients are computed.
+    ``ratio`` is the type in which quotients are computed. ``convert`` is ``{amount}`` (money) times
+    ``{times}`` over ``{by}`` (decimals with six places), exact until it is rounded once, half away
+    from zero, to money; null where that does not fit. ``unnest`` makes rows of a placeholder's list
+    of ``{type}``; several of them in one SELECT go side by side.
     """
 
     name: str
@@ -29,6 +33,8 @@ class Capabilities:
     ratio: str
     json_text: str
     days: str
+    convert: str
+    unnest: str
     quote: str = '"'
 
     def ident(self, *parts: str) -> str:
@@ -138,6 +144,12 @@ class Warehouse(Protocol):
         ``now`` is epoch seconds. ``table`` is needed where a stream is not named as its table.
         ``note`` hears of restatements before they are committed, for afterwards the old values are
         gone; what it raises undoes the slice. It hears the same again when a try dies in between.
+        """
+
+    def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
+        """Put exchange rates in place of those of the same days and source; how many were written.
+
+        ``now`` is epoch seconds.
         """
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:

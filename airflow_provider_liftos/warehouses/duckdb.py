@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import TABLES, Kind
+from airflow_provider_liftos.transforms.rates import Rate
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import (
     Capabilities,
@@ -24,8 +26,9 @@ from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSes
 from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
 from airflow_provider_liftos.warehouses.publish import publish_report
+from airflow_provider_liftos.warehouses.rates import replace_rates
 from airflow_provider_liftos.warehouses.staged import StagedSlice, verified
-from airflow_provider_liftos.warehouses.views import ViewSettings, create_views
+from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,6 +40,16 @@ if TYPE_CHECKING:
 _LEASE_SECONDS = 20.0
 _ROWS_PER_TRANSACTION = 200_000
 _SLICES_PER_TRANSACTION = 100
+
+# DuckDB divides decimals as floating point, so amounts are counted in millionths, as integers:
+# at most 2 x 10^18 x 10^18, for which 128 bits are enough.
+_MILLIONTHS = "CAST(CAST({} AS DECIMAL(25,6)) * CAST(1000000 AS DECIMAL(7,0)) AS HUGEINT)"
+_AMOUNT, _TIMES, _BY = (_MILLIONTHS.format(f"{{{part}}}") for part in ("amount", "times", "by"))
+_CONVERT = (
+    "TRY_CAST(TRY_CAST(CAST(sign({amount}) AS INTEGER)"
+    f" * ((2 * abs({_AMOUNT}) * {_TIMES} + {_BY}) // (2 * {_BY}))"
+    " AS DECIMAL(24,0)) * CAST('0.000001' AS DECIMAL(6,6)) AS DECIMAL(18,6))"
+)
 
 CAPABILITIES = Capabilities(
     name="duckdb",
@@ -55,6 +68,8 @@ CAPABILITIES = Capabilities(
     json_text="{column} ->> {key}",
     days='SELECT CAST(day AS DATE) AS "date"'
     " FROM generate_series(CAST(? AS DATE), CAST(? AS DATE), INTERVAL 1 DAY) AS days(day)",
+    convert=_CONVERT,
+    unnest="unnest(CAST(? AS {type}[]))",
 )
 
 
@@ -89,7 +104,7 @@ class DuckDbWarehouse:
         """Create schemas, tables and missing columns, and bring the views up to date."""
         self._migrated = None
         with self._write() as session:
-            _execute_all(session, create_views(self.layout, self._views))
+            _execute_all(session, _views(self.layout, self._views))
 
     def load(self, manifest: Manifest, table_of: TableOf = lambda result: result.table) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
@@ -138,6 +153,11 @@ class DuckDbWarehouse:
             if note and published.restated:
                 note(published.restated)
             return published
+
+    def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
+        """Put exchange rates in place of those of the same days and source, in one transaction."""
+        with self._write() as session:
+            return replace_rates(session, self.layout, rates, org_id, now)
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
@@ -218,16 +238,34 @@ def _errors() -> Iterator[None]:
 
 def _migrate(connection: duckdb.DuckDBPyConnection, layout: Layout, settings: ViewSettings) -> None:
     session = DuckDbSession(connection)
-    statements = ddl.evolve(layout, _catalogue(session, layout))
-    if not statements:
+    tables, views = ddl.evolve(layout, _catalogue(session, layout)), _views(layout, settings)
+    if not tables and _is_marked(session, layout, views[-1]):
         return
     connection.begin()
     try:
-        _execute_all(session, [*statements, *create_views(layout, settings)])
+        _execute_all(session, [*tables, *views])
     except BaseException:
         connection.rollback()
         raise
     connection.commit()
+
+
+def _views(layout: Layout, settings: ViewSettings) -> list[str]:
+    """Statements of all views; the last of them notes which these are, as a view's comment."""
+    statements = create_views(layout, settings)
+    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:32]
+    marked = layout.published(VIEWS[0].name)
+    return [*statements, f"COMMENT ON VIEW {marked} IS {CAPABILITIES.text(digest)}"]
+
+
+def _is_marked(session: DuckDbSession, layout: Layout, mark: str) -> bool:
+    """Whether the file has the views of this version and these settings."""
+    rows = session.execute(
+        "SELECT comment FROM duckdb_views() WHERE database_name = current_database()"
+        " AND schema_name = ? AND view_name = ? AND comment IS NOT NULL",
+        (layout.schema, VIEWS[0].name),
+    )
+    return any(mark.endswith(CAPABILITIES.text(comment)) for (comment,) in rows)
 
 
 def _catalogue(session: DuckDbSession, layout: Layout) -> ddl.Catalogue:
