@@ -98,6 +98,7 @@ def audit(
             facts.Facts(
                 manifest=manifest, loaded=days.loaded_days(warehouse, manifest),
                 published=known, today=today, delay_days=delay_days, exact=exact,
+                able=_able(warehouse, manifest),
             )
         ),
         *run.account_findings(facts.accounts_present(manifest, reasons)),
@@ -111,6 +112,12 @@ def audit(
         accounts=scores,
         missing=missing,
     )
+
+
+def _able(warehouse: days.Reader, manifest: Manifest) -> Collection[str]:
+    """Accounts that could deliver; asked only where there is a silence to explain."""
+    silent = any(r.slice.report and not r.staged_rows for r in manifest.slices)
+    return days.able_accounts(warehouse, manifest) if silent else ()
 
 
 def _decisions(

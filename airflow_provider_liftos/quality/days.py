@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_liftos.engine.manifest import Manifest
@@ -164,6 +164,43 @@ def current_entities(warehouse: Reader, manifest: Manifest, table: Table) -> dic
         (manifest.org_id, manifest.platform),
     )
     return {account: int(rows) for account, rows in found}
+
+
+_ACTIVE = "('active', 'enabled')"  # an entity that may deliver, in platforms' own words
+
+
+def able_accounts(warehouse: Reader, manifest: Manifest) -> set[str]:
+    """Accounts with an active ad in an active ad group whose time is not over, as last seen."""
+    ident = warehouse.layout.capabilities.ident
+    account, group, end = (ident(name) for name in ("account_id", "ad_group_id", "end_at"))
+    mine = (manifest.org_id, manifest.platform, manifest.load_id)
+    found = warehouse.query(
+        f"SELECT DISTINCT a.{account} FROM ({_active(warehouse, 'ads')}) AS a"
+        f" JOIN ({_active(warehouse, 'ad_groups', end)}) AS g"
+        f" ON g.{account} = a.{account} AND g.{group} = a.{group}"
+        f" WHERE g.{end} IS NULL OR g.{end} > ?",
+        (
+            *(*mine, *mine[:2], *mine) * 2,
+            datetime.fromtimestamp(max(r.as_of for r in manifest.slices), UTC),
+        ),
+    )
+    return {account_id for (account_id,) in found}
+
+
+def _active(warehouse: Reader, table: str, *more: str) -> str:
+    """Active entities of a table: an account's snapshot under audit, or else what is published."""
+    ident = warehouse.layout.capabilities.ident
+    account, staged = ident("account_id"), warehouse.layout.audit(table)
+    columns = ", ".join((account, ident("ad_group_id"), ident("effective_status"), *more))
+    mine = f"{_scope(ident)} AND {ident('load_id')} = ?"
+    return (
+        f"SELECT * FROM (SELECT {columns} FROM {staged} WHERE {mine}"
+        f" UNION ALL SELECT {columns} FROM {warehouse.layout.published(table)} AS p"
+        f" WHERE {_scope(ident)} AND {ident('valid_to')} IS NULL AND NOT {ident('is_deleted')}"
+        f" AND NOT EXISTS (SELECT 1 FROM {staged} AS s WHERE {mine}"
+        f" AND s.{account} = p.{account})) AS seen"
+        f" WHERE lower({ident('effective_status')}) IN {_ACTIVE}"
+    )
 
 
 def _scope(ident: Any) -> str:

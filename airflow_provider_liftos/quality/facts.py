@@ -26,6 +26,7 @@ NOTHING: Number = (nan, "")
 NO_SLICE = "no slice of the account"
 DAY = timedelta(days=1)
 COARSEST_FIRST = tuple(Level)
+_ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
 
 
 def due_day(today: date | datetime, timezone: str, delay_days: int) -> date:
@@ -44,7 +45,10 @@ def _day_in(timezone: str, moment: date | datetime) -> date:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a run when its slices are judged as wholes."""
+    """What is known of a run when its slices are judged as wholes.
+
+    ``able`` are accounts that could deliver when they were last looked at.
+    """
 
     manifest: Manifest
     loaded: LoadedDays
@@ -52,6 +56,7 @@ class Facts:
     today: date | datetime
     delay_days: int = 1
     exact: Collection[str] = frozenset()
+    able: Collection[str] = frozenset()
     _history: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
     _complete: dict[Key, list[SliceResult]] = field(init=False, default_factory=dict)
 
@@ -68,7 +73,6 @@ class Facts:
         if result.status != "complete":
             return {"slice_complete": failure(result)}
         rows = sum(day.rows for _, day in self._days(_key(result), result))
-        emptied, quiet = ((0.0, ""), NOTHING) if rows else self._emptied(result)
         return {
             "slice_complete": (0, ""),
             "rows_kept": kept(result),
@@ -76,8 +80,7 @@ class Facts:
             "key_unique": self._duplicates(result) if rows else NOTHING,
             "data_fresh": self._lateness(result) if rows else NOTHING,
             "expected_days_present": self._gaps(result) if rows else NOTHING,
-            "empty_is_not_zero": emptied,
-            "delivery_goes_on": quiet,
+            **({"empty_is_not_zero": (0, "")} if rows else self._emptied(result)),
             "levels_add_up": self._levels(result) if rows else NOTHING,
             "breakdowns_add_up": self._breakdowns(result) if rows else NOTHING,
         }
@@ -145,47 +148,72 @@ class Facts:
         before = self._history.get(key, {}).get(day)
         return None if before is None else before.has_spend
 
-    def _emptied(self, result: SliceResult) -> tuple[Number, Number]:
-        """An answer without rows: whether it contradicts, and whether it only ends a delivery.
+    def _emptied(self, result: SliceResult) -> dict[str, Number]:
+        """Of an answer without rows: the one rule that it breaks, if any.
 
         Nothing where there is no sign at all of what was before.
         """
-        key, window = _key(result), result.slice.window
-        yesterday = window.since - DAY
-        spent = self._spent(key, yesterday)
-        known = [d for d in window.dates() if d in self._history.get(key, {})]
-        note, lawful = "", bool(_report(result).action_breakdowns)  # no action, no row
-        if days := [d for d in known if self._history[key][d].has_spend]:
-            note = f"no rows, but {len(days)} of its days are published with spend"
-        elif level := self._spending_level(result):
-            note = f"no rows, but the {level} level of the same run has spend"
-        elif spent:
-            note = f"no rows, but spend on {yesterday}, the day before the window"
-            lawful = lawful or self._paused(result)
-        if note:
-            return ((0, ""), (1, note)) if lawful else ((1, note), NOTHING)
-        return NOTHING if spent is None and not known else (0, ""), NOTHING
+        if note := self._contradiction(result):
+            rule = "empty_is_not_zero"
+        elif spent := self._spent(_key(result), result.slice.window.since - DAY):
+            rule, note = self._silence(result)
+        else:
+            told = spent is not None or self._known(result)
+            return {"empty_is_not_zero": (0, "") if told else NOTHING}
+        if _report(result).action_breakdowns:  # no action, no row
+            rule = "delivery_goes_on"
+        return {"empty_is_not_zero": (0, ""), rule: (1, note)}
 
-    def _paused(self, result: SliceResult) -> bool:
-        """Whether days over without a row are a pause, not the silence of a lost permission.
+    def _known(self, result: SliceResult) -> list[PublishedDay]:
+        """Days of the slice that were published before."""
+        history = self._history.get(_key(result), {})
+        return [history[day] for day in result.slice.window.dates() if day in history]
 
-        They are when the account's coarsest report of the run says so too, and the account has
-        spend on other days of the run or after it.
+    def _contradiction(self, result: SliceResult) -> str:
+        """What says that there was delivery on the very days that came without rows."""
+        if days := [day for day in self._known(result) if day.has_spend]:
+            return f"no rows, but {len(days)} of its days are published with spend"
+        if level := self._spending_level(result):
+            return f"no rows, but the {level} level of the same run has spend"
+        return ""
+
+    def _silence(self, result: SliceResult) -> tuple[str, str]:
+        """Of days without rows after a day with spend: the rule that they break, and the note.
+
+        They are a pause where the account is heard of on other days of the run or on later ones.
+        They look like a lost permission where the account could deliver, up to the newest day, and
+        where its coarsest report of the run does not say the same. Nobody can tell otherwise.
         """
         account, window = result.slice.account_id, result.slice.window
-        plain = [_key(r) for r in self.manifest.slices if r.slice.report and _is_plain(r)]
-        coarsest = min((k for k in plain if k[0] == account), key=_coarseness, default=None)
-        if coarsest is None or self._due(result) < window.until:
-            return False
-        answers = self._complete.get(coarsest, ())
-        if not all(any(_covers(r, day) for r in answers) for day in window.dates()):
-            return False
-        if any(self._days(coarsest, result)):
-            return False
-        return self._delivers(coarsest) or any(
+        note = f"no rows, but spend on {window.since - DAY}, the day before the window"
+        due, coarsest = self._due(result), self._coarsest(account)
+        if due < window.until:
+            return "empty_is_not_zero", f"{note}, and {window.until} is not over"
+        if coarsest and not self._agrees(coarsest, result):
+            return "empty_is_not_zero", f"{note}, and {coarsest[1]}:{coarsest[2]} does not agree"
+        heard = self._delivers(coarsest or _key(result)) or any(
             day.has_spend
             for day in self.published
             if day.account_id == account and day.date > window.until
+        )
+        if heard:
+            return "delivery_goes_on", note
+        able = account in self.able and result.account.status.lower() in _ABLE
+        if able and due == window.until:
+            return "empty_is_not_zero", f"{note}, and ads that are active"
+        return "account_is_heard", note
+
+    def _coarsest(self, account: str) -> Key | None:
+        """The account's un-broken report that is asked for at the coarsest level."""
+        plain = [_key(r) for r in self.manifest.slices if r.slice.report and _is_plain(r)]
+        return min((k for k in plain if k[0] == account), key=_coarseness, default=None)
+
+    def _agrees(self, reference: Key, result: SliceResult) -> bool:
+        """Whether a report was answered for all days of the slice, and without rows."""
+        answers = self._complete.get(reference, ())
+        days = result.slice.window.dates()
+        return all(any(_covers(r, day) for r in answers) for day in days) and not any(
+            self._days(reference, result)
         )
 
     def _delivers(self, key: Key) -> bool:

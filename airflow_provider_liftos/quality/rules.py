@@ -164,13 +164,18 @@ EXPECTED_DAYS_PRESENT = _sum(
 )  # fmt: skip
 EMPTY_IS_NOT_ZERO = _sum(
     "empty_is_not_zero", Dimension.COMPLETENESS, Severity.CRITICAL,
-    "An empty answer contradicts neither days with spend nor other levels.",
+    "Nothing that is known of the account contradicts an empty answer.",
     "Check permissions and the account's state; to accept the emptiness, lower this severity.",
+)  # fmt: skip
+ACCOUNT_IS_HEARD = _sum(
+    "account_is_heard", Dimension.COMPLETENESS, Severity.HIGH,
+    "An account with spend is heard of on the days after, too.",
+    "Nothing contradicts the silence. If it was no pause, mend the access and load the days again.",
 )  # fmt: skip
 DELIVERY_GOES_ON = _sum(
     "delivery_goes_on", Dimension.COMPLETENESS, Severity.MEDIUM,
     "Days with spend, or with actions, are not followed by days without any row.",
-    "The account's coarsest report agrees; see whether it was paused on purpose.",
+    "The account goes on delivering on other days; see whether it was paused on purpose.",
 )  # fmt: skip
 LEVELS_ADD_UP = _sum(
     "levels_add_up", Dimension.CONSISTENCY, Severity.HIGH,
@@ -194,7 +199,7 @@ ROW_RULES = (
 )  # fmt: skip
 SLICE_RULES = (
     SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT,
-    EMPTY_IS_NOT_ZERO, DELIVERY_GOES_ON, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
+    EMPTY_IS_NOT_ZERO, ACCOUNT_IS_HEARD, DELIVERY_GOES_ON, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
 )  # fmt: skip
 ACCOUNT_RULES = (ACCOUNTS_PRESENT,)
 

@@ -90,6 +90,7 @@ SLICE_LIMITS: Mapping[str, float] = {
     "data_fresh": 0,
     "expected_days_present": 0,
     "empty_is_not_zero": 0,
+    "account_is_heard": 0,
     "delivery_goes_on": 0,
     "levels_add_up": 1,
     "breakdowns_add_up": 1,

@@ -74,6 +74,14 @@ def campaign(name: str = "c1", **parts: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def entity(table: str, **parts: Any) -> dict[str, Any]:
+    return {
+        "org_id": ORG, "platform": PLATFORM, "account_id": ACCOUNT, "name": f"One of {table}",
+        "effective_status": "ACTIVE", "row_hash": "h", "as_of": ASKED, "load_id": "load-1",
+        "is_mock": False, **parts,
+    }  # fmt: skip
+
+
 def part(
     level: Level = Level.CAMPAIGN, *, since: date = DAY1, until: date = DAY3, report: str = "basic",
     account: str = ACCOUNT, **report_parts: Any,
@@ -170,10 +178,11 @@ class Scene:
         rows: int = 2,
         level: str = "campaign",
         account: str = ACCOUNT,
+        report: str = "basic",
     ) -> None:
         """Days that an earlier run has published."""
         self._insert(self.layout.published("loads"), [
-            {"org_id": ORG, "platform": PLATFORM, "report": "basic", "level": level, "account_id": account,
+            {"org_id": ORG, "platform": PLATFORM, "report": report, "level": level, "account_id": account,
              "date": day, "rows": rows, "spend": spend, "as_of": ASKED - timedelta(days=1),
              "load_id": "load-0", "published_at": ASKED - timedelta(days=1)}
             for day in dates
@@ -184,6 +193,13 @@ class Scene:
         self._insert(self.layout.published("campaigns"), [
             {**campaign(name), "valid_from": ASKED, "is_deleted": False} for name in names
         ])  # fmt: skip
+
+    def able(self, ad: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+        """An active ad in an active ad group, but for the parts given, is published."""
+        for table, parts in (("ads", {"ad_id": "a1", **ad}), ("ad_groups", group)):
+            known = entity(table, **{"ad_group_id": "g1", "load_id": "load-0", **parts})
+            now = {"valid_from": ASKED, "is_deleted": False}
+            self._insert(self.layout.published(table), [{**known, **now}])
 
     def manifest(self, *results: SliceResult, is_mock: bool = False) -> Manifest:
         return Manifest(

@@ -13,6 +13,7 @@ from airflow_provider_liftos.quality.facts import due_day
 from airflow_provider_liftos.quality.findings import Status, Verdict
 from tests.quality.scene import (
     ACCOUNT,
+    ASKED,
     CLEAN,
     DAY1,
     DAY2,
@@ -20,6 +21,7 @@ from tests.quality.scene import (
     Scene,
     campaign,
     days,
+    entity,
     failing,
     finding,
     part,
@@ -145,12 +147,58 @@ def test_reports_in_steps_of_several_days_have_no_gaps(scene: Scene) -> None:
     assert finding(outcome, "data_fresh").status is Status.PASSED
 
 
-@pytest.mark.parametrize("known", [BEFORE, DAY2])
-def test_an_empty_answer_after_spend_blocks(scene: Scene, known: date) -> None:
-    scene.published(known)
+def test_an_empty_answer_where_spend_is_published_blocks(scene: Scene) -> None:
+    scene.published(DAY2)
     outcome = scene.audit(scene.stage(part(), []))
     assert failing(outcome) == {"empty_is_not_zero"}
     assert outcome.decisions[0].verdict is Verdict.BLOCK
+
+
+def test_an_empty_answer_after_spend_is_a_warning_where_nothing_contradicts(scene: Scene) -> None:
+    scene.published(BEFORE)
+    outcome = scene.audit(scene.stage(part(), []))
+    assert failing(outcome) == {"account_is_heard"}
+    assert finding(outcome, "account_is_heard").severity == "high"
+    assert str(BEFORE) in finding(outcome, "account_is_heard").observed
+    assert outcome.decisions[0].verdict is Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("ad", "group", "silent"),
+    [
+        ({}, {}, True),
+        ({"effective_status": "enabled"}, {"end_at": ASKED + timedelta(days=9)}, True),
+        ({"effective_status": "ADSET_PAUSED"}, {}, False),
+        ({"effective_status": None}, {}, False),
+        ({}, {"effective_status": "PAUSED"}, False),
+        ({}, {"end_at": ASKED - timedelta(days=3)}, False),
+        ({"account_id": "1002"}, {"account_id": "1002"}, False),
+    ],
+)
+def test_silence_up_to_the_newest_day_blocks_where_ads_are_active(
+    scene: Scene, ad: dict[str, Any], group: dict[str, Any], silent: bool
+) -> None:
+    scene.published(BEFORE)
+    scene.able(ad, group)
+    for today, blocks in ((AFTER, silent), (AFTER + timedelta(days=1), False)):
+        outcome = scene.audit(scene.stage(part(), []), today=today)
+        assert failing(outcome) == {"empty_is_not_zero" if blocks else "account_is_heard"}, today
+        assert outcome.decisions[0].verdict is (Verdict.BLOCK if blocks else Verdict.WARN)
+
+
+def test_the_silence_of_an_account_that_may_not_deliver_is_no_wonder(scene: Scene) -> None:
+    scene.published(BEFORE)
+    scene.able({}, {})
+    disabled = Account(account_id=ACCOUNT, currency="EUR", timezone="UTC", status="disabled")
+    assert failing(scene.audit(scene.stage(part(), [], account=disabled))) == {"account_is_heard"}
+
+
+def test_the_snapshot_under_audit_knows_better_than_the_published_one(scene: Scene) -> None:
+    scene.published(BEFORE)
+    scene.able({}, {})
+    paused = entity("ads", ad_id="a1", ad_group_id="g1", effective_status="PAUSED")
+    outcome = scene.audit(scene.stage(part(), []), scene.stage(stream("ads"), [paused]))
+    assert failing(outcome) == {"account_is_heard"}
 
 
 def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> None:
@@ -189,12 +237,27 @@ def test_a_pause_is_not_believed_where_the_coarsest_report_did_not_answer(scene:
 
 def test_one_quiet_day_between_published_days_is_a_pause(scene: Scene) -> None:
     scene.published(BEFORE)
+    scene.able({}, {})
     quiet = scene.stage(part(since=DAY1, until=DAY1), [])
-    assert failing(scene.audit(quiet)) == {"empty_is_not_zero"}, "silent since, for all we know"
+    assert failing(scene.audit(quiet)) == {"account_is_heard"}, "silent since, for all we know"
     scene.published(DAY2)
     outcome = scene.audit(quiet)
     assert failing(outcome) == {"delivery_goes_on"}
     assert outcome.decisions[0].verdict is Verdict.WARN
+
+
+def test_a_broken_down_report_alone_is_contradicted_by_nothing(scene: Scene) -> None:
+    scene.published(BEFORE)
+    outcome = scene.audit(scene.stage(part(report="basic", breakdowns=("country",)), []))
+    assert failing(outcome) == {"account_is_heard"}
+
+
+def test_a_broken_down_report_that_is_empty_beside_spend_blocks(scene: Scene) -> None:
+    scene.published(BEFORE, report="countries")
+    total = scene.stage(part(), CLEAN)
+    outcome = scene.audit(total, quiet := scene.stage(part(**COUNTRY), []))
+    assert failing(outcome) == {"empty_is_not_zero"}
+    assert "basic:campaign does not agree" in finding(outcome, "empty_is_not_zero", quiet).observed
 
 
 def test_a_report_by_action_may_be_empty_on_any_day(scene: Scene) -> None:
@@ -221,12 +284,12 @@ def test_previous_days_may_be_given_instead_of_asked(scene: Scene) -> None:
     scene.published(BEFORE)
     result = scene.stage(part(), [])
     assert not failing(scene.audit(result, previous=[]))
-    known = PublishedDay(account_id=ACCOUNT, report="basic", level="campaign", date=BEFORE, rows=4)
+    known = PublishedDay(account_id=ACCOUNT, report="basic", level="campaign", date=DAY2, rows=4)
     assert failing(scene.audit(result, previous=[known])) == {"empty_is_not_zero"}
 
 
 def test_regrading_lets_a_knowing_person_accept_emptiness(scene: Scene) -> None:
-    scene.published(BEFORE)
+    scene.published(DAY2)
     outcome = scene.audit(scene.stage(part(), []), severities={"empty_is_not_zero": "low"})
     assert finding(outcome, "empty_is_not_zero").severity == "low"
     assert not [
@@ -350,7 +413,7 @@ def test_a_first_empty_snapshot_cannot_be_judged(scene: Scene) -> None:
 
 
 def test_rows_without_spend_count_by_their_number(scene: Scene) -> None:
-    scene.published(BEFORE, spend=None, rows=3)
+    scene.published(DAY2, spend=None, rows=3)
     assert failing(scene.audit(scene.stage(part(), []))) == {"empty_is_not_zero"}
 
 
