@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import httpx2
 
 from airflow_provider_liftos.cli import proof
 from airflow_provider_liftos.engine import plan
@@ -27,39 +30,54 @@ from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.leases import Leases
 from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.session import Session
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 
 META = get("meta")
-FAST = {"requests_per_hour": 1e9, "requests_per_minute": 1e9, "account_requests_per_hour": 1e9}
 YESTERDAY = date(2026, 11, 20)
 """In every account's zone, at the moment the sandboxes of these tests stand still."""
+
+_FIELDS = {"access_token": "sandbox-token", "app_id": "1001", "app_secret": "sandbox-secret"}
 
 
 def last(days: int) -> Window:
     return Window(since=YESTERDAY - timedelta(days=days - 1), until=YESTERDAY)
 
 
-def credentials(url: str, **options: Any) -> Credentials:
+def served(sandbox: Sandbox, platform: Platform) -> dict[str, Any]:
+    """The fields of a connection that the sandbox accepts."""
+    answer = httpx2.get(f"{sandbox.url}/_sandbox/connections", trust_env=False)
+    found: dict[str, Any] = answer.json()[platform.name]
+    return found
+
+
+def credentials(
+    url: str,
+    platform: Platform = META,
+    fields: Mapping[str, Any] = MappingProxyType(_FIELDS),
+    **options: Any,
+) -> Credentials:
+    """A connection's, with caps that nobody reaches."""
+    secret = {field.name for field in platform.conn_fields if field.secret}
+    caps = {limit.option: 1e9 for limit in platform.limits}
+    plain = {name: value for name, value in fields.items() if name not in secret}
     return Credentials(
         org_id="default",
-        conn_id="meta_test",
-        base_url=url + "/meta",
-        version="v26.0",
-        secrets={
-            "access_token": Secret("sandbox-token"),
-            "app_secret": Secret("sandbox-secret"),
-        },
-        options=FAST | options,
+        conn_id=f"{platform.name}_test",
+        base_url=f"{url}/{platform.name}",
+        version=platform.newest(),
+        secrets={name: Secret(str(value)) for name, value in fields.items() if name in secret},
+        options=caps | plain | options,
     )
 
 
-def basic(level: Level = Level.AD, **parts: Any) -> Report:
-    return replace(META.preset("basic", level), **parts)
+def basic(level: Level = Level.AD, *, platform: Platform = META, **parts: Any) -> Report:
+    return replace(platform.preset("basic", level), **parts)
 
 
-def account_of(sandbox: Sandbox, index: int = 0) -> Account:
-    one = sandbox.world.dataset("meta").accounts[index]
+def account_of(sandbox: Sandbox, index: int = 0, platform: Platform = META) -> Account:
+    one = sandbox.world.dataset(platform.name).accounts[index]
     return Account(account_id=one.id, name=one.name, currency=one.currency, timezone=one.timezone)
 
 
@@ -86,11 +104,24 @@ class Harness:
         self.clock = ManualClock(self.sandbox.clock.now().timestamp())
         self.store = StateStore(f"sqlite:///{self.folder}/state.db", self.clock)
         self.limiter = Limiter(self.store, "default")
+        self.fields = served(self.sandbox, self.platform)
         self.staging = Staging(f"{self.folder}/staging")
         self.sender = HttpSender(self.http_timeout)
         self.warehouse = DuckDbWarehouse(
             self.folder / "warehouse.duckdb", Leases(self.store, "default"), wait=20
         )
+        self.accounts = self._accounts()
+
+    def _accounts(self) -> list[Account]:
+        """In the dataset's order; as discovered, since the way to an account may be a fact of it."""
+        session = self.session()
+        known = [account_of(self.sandbox, i, self.platform) for i in range(6)]
+        if self.platform is META:
+            return known
+        found = run(self.platform.accounts(session, session.credentials), self.sender)
+        by_id = {account.account_id: account for account in found}
+        self.sandbox.journal.clear()
+        return [by_id[one.account_id] for one in known]
 
     def close(self) -> None:
         self.sender.close()
@@ -105,7 +136,7 @@ class Harness:
     def session(self) -> Session:
         return Session(
             self.platform,
-            credentials(self.sandbox.url, **self.options),
+            credentials(self.sandbox.url, self.platform, self.fields, **self.options),
             limiter=self.limiter,
             breaker=Breaker(self.store, "default"),
             backoff=Backoff(base=0.1),
@@ -113,13 +144,12 @@ class Harness:
         )
 
     def extraction(self, load_id: str = "load1") -> Extraction:
-        found = [account_of(self.sandbox, i) for i in range(6)]
         return Extraction(
             session=self.session(),
             sender=self.sender,
             checkpoints=Checkpoints(self.store, "default", self.scope),
             staging=self.staging,
-            accounts={account.account_id: account for account in found},
+            accounts={account.account_id: account for account in self.accounts},
             load_id=load_id,
             options=self.how,
             sleep=self.pass_time,
@@ -134,7 +164,7 @@ class Harness:
         streams: Sequence[str] = (),
         slice_days: int = 30,
     ) -> list[Slice]:
-        windows = [(account_of(self.sandbox, i), window or last(4)) for i in accounts]
+        windows = [(self.accounts[i], window or last(4)) for i in accounts]
         return plan.slices(self.platform, windows, reports, streams, slice_days)
 
     def extract(self, cuts: Sequence[Slice], load_id: str = "load1", stints: int = 60) -> Manifest:
@@ -182,7 +212,7 @@ class Harness:
         return list(Checkpoints(self.store, "default", self.scope).load().values())
 
     def journal(self, contains: str = "", *, batch: bool = False) -> list[dict[str, Any]]:
-        entries = self.sandbox.journal.entries("meta", contains=contains)
+        entries = self.sandbox.journal.entries(self.platform.name, contains=contains)
         return [entry for entry in entries if batch or not entry["batch"]]
 
     def submissions(self) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ import importlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -16,7 +17,7 @@ from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.engine.extraction import Extraction, Finished, Options
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.report import Account, Slice
-from airflow_provider_liftos.platforms import get
+from airflow_provider_liftos.platforms import discover, get
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
 from airflow_provider_liftos.resilience.limiter import Limiter
@@ -31,7 +32,7 @@ DONE = "done.json"
 # Imported once, in the process that the others are forked from.
 for name in ("fsspec.implementations.local", "sqlalchemy.dialects.sqlite.pysqlite", "pyarrow"):
     importlib.import_module(name)
-get("meta")
+discover()
 httpx2.Client(verify=False).close()
 
 
@@ -40,12 +41,19 @@ def open_store(folder: Path) -> StateStore:
 
 
 def work(
-    url: str, folder: Path, cuts: Sequence[Slice], accounts: Sequence[Account], ready: Connection
+    url: str,
+    platform: str,
+    fields: Mapping[str, Any],
+    folder: Path,
+    cuts: Sequence[Slice],
+    accounts: Sequence[Account],
+    ready: Connection,
 ) -> None:
     """Extract to the end as a task does, and leave the manifest behind; likely killed before."""
     store = open_store(folder)
+    declared = get(platform)
     session = Session(
-        get("meta"), credentials(url), limiter=Limiter(store, "default"),
+        declared, credentials(url, declared, fields), limiter=Limiter(store, "default"),
         breaker=Breaker(store, "default"), backoff=Backoff(base=0.01), now=store.clock.now,
     )  # fmt: skip
     sender = HttpSender()

@@ -7,10 +7,12 @@ import multiprocessing
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,14 +22,38 @@ from airflow_provider_liftos.engine.checkpoint import FETCHED, Checkpoint, Check
 from airflow_provider_liftos.engine.manifest import Manifest
 from airflow_provider_liftos.engine.normalize import Normalizer
 from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Account, Level, Slice
+from airflow_provider_liftos.platforms import get, names
+from airflow_provider_liftos.resilience.breaker import Breaker
+from airflow_provider_liftos.resilience.limiter import Limiter
 from airflow_provider_liftos.sandbox import Sandbox
-from tests.engine.harness import META, account_of, basic
+from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.flow import run
+from airflow_provider_liftos.transport.session import Session
+from tests.engine.harness import basic, credentials, served
 from tests.engine.killing import DONE, SCOPE, open_store, work
 
 RUNS = 25
 KILLS = 10
 """At most per run; a run may end before. At least 200 in all."""
+
+
+def known(sandbox: Sandbox, platform: Platform, fields: dict[str, Any]) -> list[Account]:
+    """The accounts as a plan would find them, in the dataset's order."""
+    with TemporaryDirectory() as folder:
+        store = open_store(Path(folder))
+        session = Session(
+            platform, credentials(sandbox.url, platform, fields), limiter=Limiter(store, "default"),
+            breaker=Breaker(store, "default"), now=store.clock.now,
+        )  # fmt: skip
+        sender = HttpSender()
+        found = run(platform.accounts(session, session.credentials), sender)
+        sender.close()
+        store.close()
+    by_id = {account.account_id: account for account in found}
+    return [by_id[one.id] for one in sandbox.world.dataset(platform.name).accounts]
+
 
 METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
 
@@ -56,6 +82,8 @@ class Victim:
     """One extraction that is started, killed, and started again until it is done."""
 
     sandbox: Sandbox
+    platform: Platform
+    fields: dict[str, Any]
     context: Any
     folder: Path
     chance: random.Random
@@ -63,13 +91,14 @@ class Victim:
     finished: list[tuple[str, int]] = field(default_factory=list)
 
     def plan(self) -> tuple[list[Slice], list[Account]]:
-        accounts = [account_of(self.sandbox, i) for i in (0, 1)]
+        accounts = known(self.sandbox, self.platform, self.fields)[:2]
         moment = self.sandbox.clock.now().timestamp()
         windows = [
-            (one, plan.resolve(plan.DateRange(last_days=6), one, META, moment)[0])
+            (one, plan.resolve(plan.DateRange(last_days=6), one, self.platform, moment)[0])
             for one in accounts
         ]
-        return plan.slices(META, windows, [basic(Level.AD)], ["campaigns"], 1), accounts
+        report = basic(Level.AD, platform=self.platform)
+        return plan.slices(self.platform, windows, [report], ["campaigns"], 1), accounts
 
     def run(self) -> Manifest:
         cuts, accounts = self.plan()
@@ -82,7 +111,9 @@ class Victim:
 
     def live_once(self, cuts: list[Slice], accounts: list[Account], *, mortal: bool) -> None:
         reader, writer = self.context.Pipe(duplex=False)
-        arguments = (self.sandbox.url, self.folder, cuts, accounts, writer)
+        arguments = (
+            self.sandbox.url, self.platform.name, self.fields, self.folder, cuts, accounts, writer,
+        )  # fmt: skip
         child = self.context.Process(target=work, args=arguments)
         child.start()
         writer.close()
@@ -110,11 +141,13 @@ class Victim:
             store.close()
 
 
-def totals(folder: Path, manifest: Manifest) -> dict[tuple[str, str], tuple[Decimal, ...]]:
+def totals(
+    platform: Platform, folder: Path, manifest: Manifest
+) -> dict[tuple[str, str], tuple[Decimal, ...]]:
     import duckdb
 
     done = Normalizer(
-        platform=META, staging=Staging(f"{folder}/staging"), reject=lambda *_: None, options={}
+        platform=platform, staging=Staging(f"{folder}/staging"), reject=lambda *_: None, options={}
     ).normalize(manifest)
     files = [f.path for cut in done.slices if cut.slice.report for f in cut.staged]
     sums = ", ".join(f"sum({metric})" for metric in METRICS)
@@ -124,14 +157,16 @@ def totals(folder: Path, manifest: Manifest) -> dict[tuple[str, str], tuple[Deci
     return {(row[0], row[1]): tuple(Decimal(str(v or 0)) for v in row[2:]) for row in rows}
 
 
-def truth(sandbox: Sandbox, cuts: list[Slice]) -> dict[tuple[str, str], tuple[Decimal, ...]]:
+def truth(
+    platform: Platform, sandbox: Sandbox, cuts: list[Slice]
+) -> dict[tuple[str, str], tuple[Decimal, ...]]:
     found: dict[tuple[str, str], list[Decimal]] = {}
     for cut in cuts:
         if cut.report is None:
             continue
         since, until = str(cut.window.since), str(cut.window.until)
         asked = {"account": cut.account_id, "level": "ad", "since": since, "until": until}
-        for row in sandbox.truth(**asked)["rows"]:
+        for row in sandbox.truth(platform=platform.name, **asked)["rows"]:
             sums = found.setdefault((cut.account_id, row["date"]), [Decimal(0)] * 6)
             values = (1, *(row[metric] or 0 for metric in METRICS))
             for position, value in enumerate(values):
@@ -139,32 +174,48 @@ def truth(sandbox: Sandbox, cuts: list[Slice]) -> dict[tuple[str, str], tuple[De
     return {key: tuple(sums) for key, sums in found.items()}
 
 
-KILLED: list[int] = []
+KILLED: Counter[str] = Counter()
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
-def test_killed_at_random(busy: Sandbox, processes: Any, tmp_path: Path, seed: int) -> None:
-    busy.journal.clear()
+@pytest.mark.parametrize("name", names())
+def test_killed_at_random(
+    busy: Sandbox, processes: Any, tmp_path: Path, name: str, seed: int
+) -> None:
+    platform = get(name)
+    fields = served(busy, platform)
     victim = Victim(
-        sandbox=busy, context=processes, folder=tmp_path, chance=random.Random(seed)
+        sandbox=busy, platform=platform, fields=fields, context=processes, folder=tmp_path,
+        chance=random.Random(seed),
     )  # fmt: skip
-    manifest = victim.run()
-    KILLED.append(victim.kills)
     cuts, _ = victim.plan()
-    planned = sum(cut.report is not None for cut in cuts)
+    busy.journal.clear()
+    manifest = victim.run()
+    KILLED[name] += victim.kills
     assert not manifest.failed
-    assert totals(tmp_path, manifest) == truth(busy, cuts)
-    journal = busy.journal.entries("meta")
+    assert totals(platform, tmp_path, manifest) == truth(platform, busy, cuts)
+    journal = busy.journal.entries(name)
     for report_id, length in victim.finished:
-        later = [e for e in journal[length:] if e["path"].endswith(f"{report_id}/insights")]
+        later = [e for e in journal[length:] if names_report(e, report_id)]
         assert not later, "a finished slice was fetched again"
-    submitted = len([e for e in journal if e["method"] == "POST" and "act_" in e["path"]])
-    wasted = sum(point.wasted for point in victim.points())
-    assert planned <= submitted <= planned + victim.kills
-    assert submitted - planned <= wasted <= victim.kills
+    points = victim.points()
+    wasted = sum(point.wasted for point in points)
+    assert wasted <= victim.kills
+    if name == "meta":
+        planned = sum(cut.report is not None for cut in cuts)
+        submitted = len([e for e in journal if e["method"] == "POST" and "act_" in e["path"]])
+        assert planned <= submitted <= planned + victim.kills
+        assert submitted - planned <= wasted
 
 
-def test_that_was_at_least_200_kills() -> None:
-    if len(KILLED) < RUNS:
+def names_report(entry: dict[str, Any], report_id: str) -> bool:
+    """Whether a request is about that report's rows."""
+    asked = [entry["path"].split("/")[-2], *map(str, entry["params"].values())]
+    return entry["method"] == "GET" and report_id in asked
+
+
+@pytest.mark.parametrize("name", names())
+def test_that_was_at_least_200_kills(name: str) -> None:
+    if len(KILLED) < len(names()):
         pytest.skip("only counted when all runs are")
-    assert sum(KILLED) >= 200
+    assert KILLED[name] >= 200
