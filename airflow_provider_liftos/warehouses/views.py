@@ -1,7 +1,8 @@
 """The views people report from, named and shaped as dbt_ad_reporting's.
 
 Each reads one un-broken report per platform in one attribution window, so that spend never fans
-out. ``keyword_report`` and ``search_report`` appear with the first platform that has the level.
+out. ``keyword_report`` and ``search_report`` read the reports ``keyword`` and ``search_term``: rows
+of level ad_group that hold, under ``breakdowns``, the values that become columns here.
 
 Money stands in the account's currency and, beside it, in the reporting currency: spend and
 conversion value of a row by the same rate, that of the row's day, crossed over the euro.
@@ -18,6 +19,7 @@ from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, Kind
 from airflow_provider_liftos.transforms.rates import BASE
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
+from airflow_provider_liftos.warehouses.record_views import record_views
 
 _IDS: dict[Level, tuple[str, ...]] = {
     Level.ACCOUNT: ("account_id", "account_name"),
@@ -48,6 +50,8 @@ class ViewSettings:
     attribution_window: str = DEFAULT_WINDOW
     country_report: str = "demographics_country"
     region_report: str = "demographics_region"
+    keyword_report: str = "keyword"
+    search_report: str = "search_term"
     reports: Mapping[str, str] = field(default_factory=dict)
     attribution_windows: Mapping[str, str] = field(default_factory=dict)
     reporting_currency: str = "USD"
@@ -55,11 +59,15 @@ class ViewSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A view: all levels' ids down to ``level``, and maybe one breakdown value as a column."""
+    """A view: all levels' ids down to ``level``, and maybe breakdown values as columns.
+
+    ``columns`` are named as their keys in ``breakdowns``; the setting of the view's own name says
+    which report has them.
+    """
 
     name: str
     level: Level
-    breakdown: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 VIEWS = (
@@ -67,11 +75,19 @@ VIEWS = (
     View(name="campaign_report", level=Level.CAMPAIGN),
     View(name="ad_group_report", level=Level.AD_GROUP),
     View(name="ad_report", level=Level.AD),
-    View(name="country_report", level=Level.CAMPAIGN, breakdown="country"),
-    View(name="region_report", level=Level.CAMPAIGN, breakdown="region"),
+    View(name="country_report", level=Level.CAMPAIGN, columns=("country",)),
+    View(name="region_report", level=Level.CAMPAIGN, columns=("region",)),
+    View(
+        name="keyword_report",
+        level=Level.AD_GROUP,
+        columns=("keyword_id", "keyword_text", "keyword_match_type"),
+    ),
+    View(
+        name="search_report",
+        level=Level.AD_GROUP,
+        columns=("keyword_id", "keyword_text", "search_query", "search_match_type"),
+    ),
 )
-
-
 FX_GAPS = "fx_gaps"
 
 
@@ -79,6 +95,7 @@ def create_views(layout: Layout, settings: ViewSettings) -> list[str]:
     """Statements that create all views, or bring them up to date."""
     selects = {view.name: _select(layout, settings, view) for view in VIEWS}
     selects[FX_GAPS] = _gaps(layout, settings)
+    selects |= record_views(layout, _report(layout.capabilities, settings))
     return [
         f"CREATE OR REPLACE VIEW {layout.published(name)} AS {select}"
         for name, select in selects.items()
@@ -139,13 +156,9 @@ def _columns(
     yield from ((name, ident(name)) for name in ("org_id", "platform"))
     yield "date_day", ident("date")
     yield from ((name, ident(name)) for name in ids)
-    if view.breakdown:
-        yield (
-            view.breakdown,
-            capabilities.json_text.format(
-                column=ident("breakdowns"), key=capabilities.text(view.breakdown)
-            ),
-        )
+    for name in view.columns:
+        key = capabilities.text(name)
+        yield name, capabilities.json_text.format(column=ident("breakdowns"), key=key)
     yield from (
         (name, ident(name))
         for name in ("currency", "account_timezone", "attribution_window", *_METRICS)
@@ -180,13 +193,16 @@ def _conditions(capabilities: Capabilities, settings: ViewSettings, view: View) 
     yield f"{ident('date')} = {ident('date_end')}"
     windows = _by_platform(capabilities, settings.attribution_window, settings.attribution_windows)
     yield f"{ident('attribution_window')} = {windows}"
-    if view.breakdown:
-        reports = {"country": settings.country_report, "region": settings.region_report}
-        yield f"{ident('report')} = {text(reports[view.breakdown])}"
+    if view.columns:
+        yield f"{ident('report')} = {text(getattr(settings, view.name))}"
     else:
-        reports_sql = _by_platform(capabilities, settings.report, settings.reports)
-        yield f"{ident('report')} = {reports_sql}"
+        yield f"{ident('report')} = {_report(capabilities, settings)}"
         yield f"{ident('breakdown_key')} = ''"
+
+
+def _report(capabilities: Capabilities, settings: ViewSettings) -> str:
+    """The un-broken report that a row's platform is read from."""
+    return _by_platform(capabilities, settings.report, settings.reports)
 
 
 def _by_platform(capabilities: Capabilities, default: str, overrides: Mapping[str, str]) -> str:
