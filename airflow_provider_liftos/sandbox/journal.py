@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-_SECRET = ("token", "secret", "proof", "password", "signature", "code_verifier")
+_SECRET = ("token", "secret", "proof", "password", "sign", "code_verifier")
 _KEPT = 200_000
 _HIDDEN = "***"
 

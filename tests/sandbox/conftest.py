@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.sandbox.client import Wire
+from tests.sandbox.tiktok_client import TikTok
 
 # Noon in Berlin, four in the morning in Los Angeles; both changed their clocks within the data.
 NOON = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
@@ -46,3 +47,17 @@ def own_wire(own: Sandbox) -> Iterator[Wire]:
     wire = Wire(own)
     yield wire
     wire.http.close()
+
+
+@pytest.fixture
+def tiktok(sandbox: Sandbox) -> Iterator[TikTok]:
+    client = TikTok(sandbox)
+    yield client
+    client.http.close()
+
+
+@pytest.fixture
+def own_tiktok(own: Sandbox) -> Iterator[TikTok]:
+    client = TikTok(own)
+    yield client
+    client.http.close()
