@@ -64,8 +64,6 @@ class Normalizer:
             f"SET threads={self.threads}; SET preserve_insertion_order=false;"
             f"SET memory_limit={literal(self.memory_limit)}; SET TimeZone='UTC'"
         )
-        if not self.staging.is_local:
-            connection.register_filesystem(self.staging.fs)
         return connection
 
     def _slice(
@@ -73,14 +71,22 @@ class Normalizer:
     ) -> SliceResult:
         if cut.status == "failed":
             return cut
-        self.staging.verify(cut.raw)
-        try:
-            if cut.slice.stream:
-                return self._stream(connection, manifest, cut)
-            return self._report(connection, manifest, cut)
-        except _UnreadableRowsError as error:
-            log.warning("%s Other slices go on.", error)
-            return replace(cut, status="failed", error=str(error))
+        with self.staging.local(cut.raw) as raw, self.staging.bench() as bench:
+            near = replace(cut, raw=raw)
+            try:
+                done = replace(self, staging=bench).one_slice(connection, manifest, near)
+            except _UnreadableRowsError as error:
+                log.warning("%s Other slices go on.", error)
+                return replace(cut, status="failed", error=str(error))
+            return replace(done, raw=cut.raw, staged=self.staging.keep(bench, done.staged))
+
+    def one_slice(
+        self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult
+    ) -> SliceResult:
+        """One complete slice, read and written on this host; StagingError when that fails."""
+        if cut.slice.stream:
+            return self._stream(connection, manifest, cut)
+        return self._report(connection, manifest, cut)
 
     def _report(
         self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult

@@ -42,7 +42,7 @@ def lines(staging: Staging, file: File) -> Iterator[bytes]:
     rest = b""
     try:
         with (
-            staging.fs.open(file.path, "rb") as handle,
+            staging.open(file.path) as handle,
             pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), "zstd") as stream,
         ):
             while block := stream.read(1 << 20):

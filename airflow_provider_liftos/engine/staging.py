@@ -1,21 +1,31 @@
 """Staging: immutable files, one name per attempt, made visible by a manifest that is written last.
 
-Works on any fsspec file system; a local folder by default. Raw rows are stored one per line,
-compressed with zstd, exactly as received.
+A folder of this host, or any store that fsspec speaks to. Raw rows are stored one per line,
+compressed with zstd, exactly as received. Engines that read files (DuckDB) are handed local ones:
+of what lies in a store they get copies, compared with the manifest, that are gone afterwards.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.manifest import File
-from airflow_provider_liftos.model.errors import StagingError
+from airflow_provider_liftos.engine.objects import (
+    Incoming,
+    ObjectStore,
+    Outgoing,
+    StagingUnavailable,
+    temporary_folder,
+)
+from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -27,25 +37,16 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 
 
 class Staging:
-    """Files under one root."""
+    """Files under one root: a path of this host, or a full name in the store ``fs``."""
 
     def __init__(self, root: str, fs: AbstractFileSystem | None = None) -> None:
         self._root = root.rstrip("/")
-        self._fs = fs
-
-    @property
-    def fs(self) -> AbstractFileSystem:
-        """The file system; local unless one was given."""
-        if self._fs is None:
-            from fsspec.implementations.local import LocalFileSystem
-
-            self._fs = LocalFileSystem()
-        return self._fs
+        self._store = None if fs is None or _is_local(fs) else ObjectStore(fs)
 
     @property
     def is_local(self) -> bool:
-        """Whether only this host can read it."""
-        return "file" in self.fs.protocol
+        """Whether it is a folder of this host."""
+        return self._store is None
 
     def folder(self, *parts: str) -> str:
         """A folder whose name is made of harmless characters, whatever the parts hold."""
@@ -57,33 +58,51 @@ class Staging:
         return f"{folder}/{uuid.uuid4().hex}{suffix}"
 
     def make(self, folder: str) -> None:
-        """Create a folder; StagingError when the disk refuses."""
+        """Create a folder of this host; StagingError when the disk refuses. Stores need none."""
+        if self._store:
+            return
         try:
-            self.fs.makedirs(folder, exist_ok=True)
+            Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(folder, error) from None
 
-    @contextlib.contextmanager
-    def writing(self, path: str) -> Iterator[IO[bytes]]:
-        """Open a new file; errors of the disk become StagingError."""
-        self.make(path.rsplit("/", 1)[0])
-        try:
-            with self.fs.open(path, "wb") as file:
-                yield file
-        except OSError as error:
-            raise unwritable(path, error) from None
+    def open(self, path: str) -> IO[bytes] | Incoming:
+        """A file to read; OSError is about the file, StagingUnavailable about the store."""
+        return self._store.open(path) if self._store else Path(_here(path)).open("rb")
+
+    def create(self, path: str) -> IO[bytes] | Outgoing:
+        """A new file to write; in a store it is there, whole, once it is closed."""
+        if self._store:
+            return self._store.create(path)
+        self.make(path.rpartition("/")[0])
+        return Path(path).open("wb")
+
+    def remove(self, path: str) -> None:
+        """Remove a file that nobody was told of; if that fails, it only takes room."""
+        with suppress(OSError, StagingError):
+            if self._store:
+                self._store.remove(path)
+            else:
+                Path(path).unlink(missing_ok=True)
 
     def write_json(self, folder: str, value: Any) -> str:
         """Write a manifest under a new name; its path."""
         path = self.unique(folder, ".json")
-        with self.writing(path) as file:
-            file.write(json.dumps(value, separators=(",", ":")).encode())
+        content = json.dumps(value, separators=(",", ":")).encode()
+        if self._store:
+            self._store.write(path, content)
+            return path
+        self.make(folder)
+        try:
+            Path(path).write_bytes(content)
+        except OSError as error:
+            raise unwritable(path, error) from None
         return path
 
     def read_json(self, path: str) -> Any:
         """Read a manifest; StagingError when it is missing or not JSON."""
         try:
-            with self.fs.open(path, "rb") as file:
+            with self.open(path) as file:
                 return json.loads(file.read())
         except (OSError, ValueError) as error:
             raise StagingError(
@@ -95,7 +114,7 @@ class Staging:
         """Size and checksum of a finished file."""
         digest, size = hashlib.sha256(), 0
         try:
-            with self.fs.open(path, "rb") as file:
+            with self.open(path) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
                     size += len(block)
@@ -106,17 +125,92 @@ class Staging:
     def verify(self, files: Sequence[File]) -> None:
         """StagingError unless every file is what its manifest says."""
         for file in files:
-            found = self.describe(file.path, file.rows)
-            if found.sha256 != file.sha256:
-                raise unreadable(file.path, "its checksum differs from the manifest's")
+            _compare(file, self.describe(file.path, file.rows))
 
     def intact(self, files: Sequence[File]) -> bool:
-        """Whether every file is what its manifest says."""
+        """Whether every file is what its manifest says; StagingUnavailable when nobody can say."""
         try:
             self.verify(files)
+        except StagingUnavailable:
+            raise
         except StagingError:
             return False
         return True
+
+    @contextmanager
+    def local(self, files: Sequence[File]) -> Iterator[tuple[File, ...]]:
+        """The same files by paths of this host, each found to be what its manifest says.
+
+        Those of a store are copies that are gone afterwards: ask for few at a time.
+
+        Raises:
+            StagingError: a file is missing or damaged, or there is no room for its copy.
+            StagingUnavailable: the store does not answer.
+            ConfigurationError: a file lies in a store, but staging is a folder of this host.
+        """
+        if self._store is None:
+            near = tuple(replace(file, path=_here(file.path)) for file in files)
+            self.verify(near)
+            yield near
+            return
+        with temporary_folder() as folder:
+            yield tuple(_copy(self._store, file, folder) for file in files)
+
+    @contextmanager
+    def bench(self) -> Iterator[Staging]:
+        """Where files are made before ``keep`` takes them.
+
+        This staging itself where it is local, else a folder of this host that is gone afterwards.
+        """
+        if self._store is None:
+            yield self
+            return
+        with temporary_folder() as folder:
+            yield Staging(folder)
+
+    def keep(self, bench: Staging, files: Sequence[File]) -> tuple[File, ...]:
+        """Files of a bench, where they last. Raises StagingUnavailable."""
+        if self._store is None:
+            return tuple(files)
+        kept = []
+        for file in files:
+            path = self._root + file.path.removeprefix(bench._root)
+            self._store.upload(file.path, path, file.bytes)
+            kept.append(replace(file, path=path))
+        return tuple(kept)
+
+
+def _is_local(fs: AbstractFileSystem) -> bool:
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return "file" in protocols
+
+
+def _here(path: str) -> str:
+    path = path.removeprefix("file://")
+    if "://" in path:
+        raise ConfigurationError(
+            f"the staged file {path} lies in a store, but staging is a folder of this host",
+            hint="Has [liftos] staging_url changed since it was written? Clear the extract task.",
+        )
+    return path
+
+
+def _copy(store: ObjectStore, file: File, folder: str) -> File:
+    target = f"{folder}/{file.path.rpartition('/')[2]}"
+    try:
+        store.download(file.path, target)
+    except OSError as error:
+        raise unreadable(file.path, type(error).__name__) from None
+    copy = Staging(folder).describe(target, file.rows)
+    _compare(file, copy)
+    return copy
+
+
+def _compare(file: File, found: File) -> None:
+    if found.bytes != file.bytes:
+        raise unreadable(file.path, f"it has {found.bytes} bytes, its manifest says {file.bytes}")
+    if found.sha256 != file.sha256:
+        raise unreadable(file.path, "its checksum differs from the manifest's")
 
 
 def unwritable(path: str, error: OSError) -> StagingError:
@@ -174,19 +268,17 @@ class RawWriter:
         """Remove what was written, unless it was finished."""
         if self._closed:
             return
-        with contextlib.suppress(StagingError):
+        with suppress(StagingError):
             self._roll()
         for file in self._files:
-            with contextlib.suppress(OSError):
-                self._staging.fs.rm_file(file.path)
+            self._staging.remove(file.path)
         self._files.clear()
 
     def _open(self) -> None:
         import pyarrow as pa
 
         self._path = self._staging.unique(self._folder, ".ndjson.zst")
-        self._staging.make(self._folder)
-        self._file = self._staging.fs.open(self._path, "wb")
+        self._file = self._staging.create(self._path)
         self._sink = _Digest(self._file)
         self._stream = pa.CompressedOutputStream(pa.PythonFile(self._sink, mode="w"), "zstd")
         self._rows = self._size = 0
@@ -216,7 +308,7 @@ class _Digest:
 
     closed = False
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | Outgoing) -> None:
         self._file = file
         self.digest = hashlib.sha256()
         self.size = 0

@@ -28,7 +28,8 @@ OPTIONS = (
            description="Airflow connection (postgres) of the state store; wins over state_url."),
     Option(name="staging_url", kind="string", default=None,
            description="Where files wait between tasks. Default: liftos/staging under "
-           "AIRFLOW_HOME. Several hosts need shared:///path, a folder that all of them mount."),
+           "AIRFLOW_HOME. Several hosts need an object store (s3://conn_id@bucket/folder, gs://, "
+           "abfs://...) or shared:///path, a folder that all of them mount."),
     Option(name="duckdb_path", kind="string", default=None,
            description="File of the default warehouse. "
            "Default: liftos/warehouse.duckdb under AIRFLOW_HOME."),
@@ -118,7 +119,8 @@ def refuse_one_host() -> None:
     if not staging_url or staging_url.startswith(("/", "file://")):
         raise ConfigurationError(
             f"{executor} runs tasks on several hosts, but staging is a folder on one",
-            hint="Set [liftos] staging_url to shared://<path>, a folder that every host mounts.",
+            hint="Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
+            " shared://<path>, a folder that every host mounts.",
         )
     if not text("duckdb_path").startswith(SHARED):
         raise ConfigurationError(
@@ -148,7 +150,11 @@ def state_store() -> StateStore:
 
 
 def staging() -> Staging:
-    """The staging area, on whatever file system its URL names."""
+    """The staging area, on whatever file system its URL names.
+
+    ConfigurationError when no installed provider knows the URL's scheme, or its connection is
+    missing.
+    """
     from airflow_provider_liftos.engine.staging import Staging
 
     refuse_one_host()
@@ -157,7 +163,24 @@ def staging() -> Staging:
         url = url.removeprefix(scheme)
     if "://" not in url:
         return Staging(url)
-    from airflow.sdk import ObjectStoragePath
+    return _object_store(url)
 
-    path = ObjectStoragePath(url)
-    return Staging(str(path), path.fs)
+
+def _object_store(url: str) -> Staging:
+    from airflow.sdk import ObjectStoragePath
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from airflow_provider_liftos.engine.staging import Staging
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    try:
+        path = ObjectStoragePath(url)
+        fs = path.fs
+    except (AirflowNotFoundException, ImportError, ValueError) as error:
+        raise ConfigurationError(
+            f"[liftos] staging_url with {url.partition('://')[0]}:// cannot be used: {error}",
+            hint="It is <scheme>://<connection>@<bucket>/<folder>; s3 needs"
+            " apache-airflow-providers-amazon[s3fs], gs apache-airflow-providers-google.",
+        ) from None
+    # Names in manifests are for this file system, which does not know of connections.
+    return Staging(fs.unstrip_protocol(path.path), fs)

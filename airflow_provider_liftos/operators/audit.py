@@ -69,6 +69,7 @@ class LiftosAuditOperator(LiftosOperator):
                 policy=Policy(block_on=frozenset(self.block_on), minimum_score=self.minimum_score),
                 delay_days=platform.availability.delay_days,
                 severities=self.severities,
+                staging=staging,
             )
             ti = context["ti"]
             record(

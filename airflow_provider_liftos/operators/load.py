@@ -43,7 +43,7 @@ class LiftosLoadOperator(LiftosOperator):
         with self.recorded(context, manifest.org_id) as entry:
             store = config.state_store()
             warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
-            rows = warehouse.load(manifest)
+            rows = warehouse.load(manifest, staging=staging)
             entry.work = Work(rows=rows)
             entry.warnings = tuple(f"{s.slice.account_id} {s.slice.label}: {s.error}"
                                    for s in manifest.failed)  # fmt: skip

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.report import Account
 from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.quality import days, facts, frames, gx, suites
@@ -74,6 +75,7 @@ def audit(
     exact: Collection[str] = (),
     severities: Mapping[str, str] | None = None,
     table_of: TableOf | None = None,
+    staging: Staging | None = None,
 ) -> AuditOutcome:
     """Judge a loaded, unpublished manifest.
 
@@ -81,13 +83,16 @@ def audit(
     ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
     published before; None asks the warehouse. ``delay_days`` is how late the platform is by nature.
     ``exact`` names reports whose breakdown values partition every row. ``severities`` regrades
-    rules by name.
+    rules by name. ``staging`` is where the manifest's files are; without it they are taken to be
+    paths of this host, as they were when they were loaded.
 
     Raises:
         ConfigurationError: a regraded rule or its severity does not exist.
+        StagingUnavailable: the store of the files does not answer; nothing is decided then.
         WarehouseError: the warehouse cannot be asked; nothing is decided then.
     """
-    run = _Run(manifest, warehouse, table_of or (lambda result: result.table), severities)
+    table_of = table_of or (lambda result: result.table)
+    run = _Run(manifest, warehouse, table_of, severities, staging)
     known = days.published_days(warehouse, manifest) if previous is None else previous
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
@@ -145,8 +150,10 @@ class _Run:
         warehouse: days.Reader,
         table_of: TableOf,
         severities: Mapping[str, str] | None,
+        staging: Staging | None,
     ) -> None:
         self._manifest = manifest
+        self._staging = staging
         self._warehouse = warehouse
         self._severities = severities
         self._rules = catalogue(severities=severities)
@@ -169,7 +176,7 @@ class _Run:
     def _of_table(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
         table = TABLES[name]
         rules = catalogue(table, self._severities)
-        tallies = judge_rows(self._manifest, table, results, rules)
+        tallies = judge_rows(self._manifest, table, results, rules, self._staging)
         checks = suites.row_checks(table)
         for number, result in results.items():
             for rule in (*ROW_RULES, *relation_rules(table)):

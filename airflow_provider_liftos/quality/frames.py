@@ -7,10 +7,13 @@ integers: one byte per row and check, instead of the rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import StagingError
 from airflow_provider_liftos.model.unified import Kind, Table
 from airflow_provider_liftos.quality.suites import DERIVED, RowCheck, quoted
@@ -43,8 +46,12 @@ class Part:
 
     number: int
     result: SliceResult
-    paths: tuple[str, ...]
-    rows: int
+    files: tuple[File, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where its files are."""
+        return tuple(file.path for file in self.files)
 
 
 def parts(results: Mapping[int, SliceResult], limit: int = MAX_ROWS) -> Iterator[list[Part]]:
@@ -58,10 +65,25 @@ def parts(results: Mapping[int, SliceResult], limit: int = MAX_ROWS) -> Iterator
             if batch and held + file.rows > limit:
                 yield batch
                 batch, held = [], 0
-            batch.append(Part(number=number, result=result, paths=(file.path,), rows=file.rows))
+            batch.append(Part(number=number, result=result, files=(file,)))
             held += file.rows
     if batch:
         yield batch
+
+
+@contextmanager
+def local(staging: Staging | None, batch: Sequence[Part]) -> Iterator[list[Part]]:
+    """The batch with paths of this host, maybe not for long; as it is without a ``staging``.
+
+    Raises StagingError when a file is missing or is not what its manifest says, and
+    StagingUnavailable when the store does not answer.
+    """
+    if staging is None:
+        yield list(batch)
+        return
+    with staging.local([file for part in batch for file in part.files]) as files:
+        rest = iter(files)
+        yield [replace(part, files=tuple(islice(rest, len(part.files)))) for part in batch]
 
 
 def rows_frame(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.objects import StagingUnavailable
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import StagingError
 from airflow_provider_liftos.model.unified import Table
 from airflow_provider_liftos.quality import frames, gx
@@ -48,11 +51,18 @@ class RowVerdict:
 
 
 def judge_rows(
-    manifest: Manifest, table: Table, results: Mapping[int, SliceResult], rules: Mapping[str, Rule]
+    manifest: Manifest,
+    table: Table,
+    results: Mapping[int, SliceResult],
+    rules: Mapping[str, Rule],
+    staging: Staging | None = None,
 ) -> Tallies:
-    """Tallies of every check on every slice that has rows."""
+    """Tallies of every check on every slice that has rows.
+
+    Raises StagingUnavailable when the store does not answer: then there is nothing to say.
+    """
     tallies: Tallies = {}
-    judge = _Judge(manifest, table, rules, tallies)
+    judge = _Judge(manifest, table, rules, tallies, staging)
     for batch in frames.parts(results):
         judge.batch(batch)
     return tallies
@@ -81,9 +91,15 @@ def verdict(rule: Rule, checks: Sequence[RowCheck], number: int, tallies: Tallie
 
 class _Judge:
     def __init__(
-        self, manifest: Manifest, table: Table, rules: Mapping[str, Rule], tallies: Tallies
+        self,
+        manifest: Manifest,
+        table: Table,
+        rules: Mapping[str, Rule],
+        tallies: Tallies,
+        staging: Staging | None,
     ) -> None:
         self._manifest = manifest
+        self._staging = staging
         self._table = table
         self._checks = row_checks(table)
         self._suite = row_suite(table, rules)
@@ -91,17 +107,23 @@ class _Judge:
 
     def batch(self, batch: Sequence[frames.Part]) -> None:
         """Judge a batch; where its files cannot be read together, each on its own."""
-        try:
-            frame = frames.rows_frame(self._manifest, self._table, self._checks, batch)
-        except StagingError as error:
-            if len(batch) > 1:
-                for part in batch:
-                    self.batch([part])
+        with ExitStack() as opened:
+            try:
+                near = opened.enter_context(frames.local(self._staging, batch))
+                frame = frames.rows_frame(self._manifest, self._table, self._checks, near)
+            except StagingUnavailable:
+                raise
+            except StagingError as error:
+                trouble = error
+            else:
+                self._judge(frame, near)
                 return
-            for check in self._checks:
-                self._tally(batch[0].number, check).raised = error.message
+        if len(batch) > 1:
+            for part in batch:
+                self.batch([part])
             return
-        self._judge(frame, batch)
+        for check in self._checks:
+            self._tally(batch[0].number, check).raised = trouble.message
 
     def _judge(self, frame: pd.DataFrame, batch: Sequence[frames.Part]) -> None:
         slices = frame.pop(frames.SLICE).to_numpy()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.transforms.rates import Rate
 
@@ -119,11 +120,14 @@ class Warehouse(Protocol):
             WarehouseError: a column exists with a type the code cannot work with.
         """
 
-    def load(self, manifest: Manifest, table_of: TableOf = ...) -> int:
+    def load(
+        self, manifest: Manifest, table_of: TableOf = ..., *, staging: Staging | None = None
+    ) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
 
         Replaces what an earlier attempt of the same load brought, also for slices that are not in
-        the manifest any more: one manifest holds all of a load.
+        the manifest any more: one manifest holds all of a load. ``staging`` is where its files are;
+        None for paths of this host.
 
         Raises:
             StagingError: a staged file is missing or is not what the manifest says.

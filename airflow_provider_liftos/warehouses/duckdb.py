@@ -6,11 +6,12 @@ import hashlib
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import TABLES, Kind
 from airflow_provider_liftos.transforms.rates import Rate
@@ -27,7 +28,7 @@ from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
 from airflow_provider_liftos.warehouses.publish import publish_report
 from airflow_provider_liftos.warehouses.rates import replace_rates
-from airflow_provider_liftos.warehouses.staged import StagedSlice, verified
+from airflow_provider_liftos.warehouses.staged import StagedSlice, complete
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
 if TYPE_CHECKING:
@@ -106,26 +107,61 @@ class DuckDbWarehouse:
         with self._write() as session:
             _execute_all(session, _views(self.layout, self._views))
 
-    def load(self, manifest: Manifest, table_of: TableOf = lambda result: result.table) -> int:
+    def load(
+        self,
+        manifest: Manifest,
+        table_of: TableOf = lambda result: result.table,
+        *,
+        staging: Staging | None = None,
+    ) -> int:
         """Put the staged rows of all complete slices into the audit schema; how many rows.
 
         What an earlier attempt of the load left of other slices is removed. Every file is verified
-        before the warehouse is opened. A slice is never divided between transactions, many slices
-        may be.
+        before the warehouse is opened; of those in a store, copies are fetched for this and again
+        for loading, a transaction's at a time, so that the disk need not hold a whole run. A slice
+        is never divided between transactions, many slices may be.
         """
-        slices = list(verified(manifest, table_of))
-        with self._file.memory() as memory:
-            inserts = [
-                (part, duckdb_parquet.insert_staged(memory, self.layout, part, manifest.load_id))
-                for part in slices
-            ]
+        staging = staging or Staging("")
+        slices = complete(manifest, table_of)
+        columns = self._columns(slices, manifest.load_id, staging)
         with self._write() as session:
             self._remove(session, manifest.load_id, keep=[part.key for part in slices])
-        for batch in _batches(inserts):
-            with self._write() as session:
-                for part, insert in batch:
-                    _replace_staged(session, self.layout, part, insert, manifest.load_id)
+        for batch in _batches(slices):
+            with ExitStack() as opened:
+                near = [(part, opened.enter_context(part.local(staging))) for part in batch]
+                with self._write() as session:
+                    for part, paths in near:
+                        self._replace(session, part, columns[part.key], paths, manifest.load_id)
         return sum(part.rows for part in slices)
+
+    def _columns(
+        self, slices: Sequence[StagedSlice], load_id: str, staging: Staging
+    ) -> dict[str, tuple[str, ...]]:
+        """The columns of each slice's files, by its key, once all of them are found sound."""
+        found = {}
+        with self._file.memory() as memory:
+            for part in slices:
+                with part.local(staging) as paths:
+                    found[part.key] = duckdb_parquet.columns_found(memory, part, paths, load_id)
+        return found
+
+    def _replace(
+        self,
+        session: DuckDbSession,
+        part: StagedSlice,
+        columns: Sequence[str],
+        paths: Sequence[str],
+        load_id: str,
+    ) -> None:
+        ident = CAPABILITIES.ident
+        session.execute(
+            f"DELETE FROM {self.layout.audit(part.table.name)}"
+            f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
+            (load_id, part.key),
+        )
+        if paths:
+            statement = duckdb_parquet.insert(self.layout, part.table, columns, paths)
+            session.execute(statement, (part.key,))
 
     def publish(
         self,
@@ -284,31 +320,16 @@ def _execute_all(session: DuckDbSession, statements: Iterable[str]) -> None:
         session.execute(statement)
 
 
-def _replace_staged(
-    session: DuckDbSession, layout: Layout, part: StagedSlice, insert: str | None, load_id: str
-) -> None:
-    ident = CAPABILITIES.ident
-    session.execute(
-        f"DELETE FROM {layout.audit(part.table.name)}"
-        f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
-        (load_id, part.key),
-    )
-    if insert:
-        session.execute(insert, (part.key,))
-
-
-def _batches(
-    inserts: Iterable[tuple[StagedSlice, str | None]],
-) -> Iterator[list[tuple[StagedSlice, str | None]]]:
+def _batches(slices: Iterable[StagedSlice]) -> Iterator[list[StagedSlice]]:
     """Slices together until a transaction would hold the file for too long."""
-    batch: list[tuple[StagedSlice, str | None]] = []
+    batch: list[StagedSlice] = []
     rows = 0
-    for part, insert in inserts:
+    for part in slices:
         full = rows + part.rows > _ROWS_PER_TRANSACTION or len(batch) >= _SLICES_PER_TRANSACTION
         if batch and full:
             yield batch
             batch, rows = [], 0
-        batch.append((part, insert))
+        batch.append(part)
         rows += part.rows
     if batch:
         yield batch

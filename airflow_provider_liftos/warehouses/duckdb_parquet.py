@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_liftos.model.unified import Kind
+from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.model.unified import Kind, Table
 from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
 from airflow_provider_liftos.warehouses.staged import StagedSlice
@@ -19,22 +21,22 @@ _EXACT = (Kind.DECIMAL, Kind.MONEY)
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def insert_staged(
-    memory: duckdb.DuckDBPyConnection, layout: Layout, part: StagedSlice, load_id: str
-) -> str | None:
-    """The statement that loads the slice; its only placeholder is the slice's key.
+def columns_found(
+    memory: duckdb.DuckDBPyConnection, part: StagedSlice, paths: Sequence[str], load_id: str
+) -> tuple[str, ...]:
+    """Names of the columns that the slice's files hold; none when there is nothing to load.
 
-    The files are looked at first, in a database in memory, so that a broken one is found without
-    opening the warehouse. None when there is nothing to load.
+    They are looked at in a database in memory, so that a broken file is found without opening the
+    warehouse.
 
     Raises:
         StagingError: a file is no Parquet, or its rows or columns are not as they should be.
     """
     import duckdb
 
-    if not part.paths:
-        return None
-    source = _read_parquet(layout, part.paths)
+    if not paths:
+        return ()
+    source = _read_parquet(paths)
     try:
         found = memory.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         _check_columns(part, {row[0]: row[1] for row in found})
@@ -49,11 +51,16 @@ def insert_staged(
         raise part.error(f"its staged files hold {rows} rows, its manifest says {part.rows}")
     if strangers:
         raise part.error(f"{strangers} staged rows belong to another load than {load_id}")
+    return tuple(row[0] for row in found if row[0] != UNREADABLE)
+
+
+def insert(layout: Layout, table: Table, columns: Sequence[str], paths: Sequence[str]) -> str:
+    """The statement that loads files of these columns; its only placeholder is the slice's key."""
     ident = layout.capabilities.ident
-    columns = ", ".join(ident(row[0]) for row in found if row[0] != UNREADABLE)
     return (
-        f"INSERT INTO {layout.audit(part.table.name)} BY NAME"
-        f" SELECT {columns}, ? AS {ident(SLICE_KEY.name)} FROM {source}"
+        f"INSERT INTO {layout.audit(table.name)} BY NAME"
+        f" SELECT {', '.join(map(ident, columns))}, ? AS {ident(SLICE_KEY.name)}"
+        f" FROM {_read_parquet(paths)}"
     )
 
 
@@ -69,8 +76,8 @@ def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:
             raise part.error(f"its staged column {name!r} is {found[name]}, which is not exact")
 
 
-def _read_parquet(layout: Layout, paths: tuple[str, ...]) -> str:
-    listed = ", ".join(layout.capabilities.text(_no_glob(path)) for path in paths)
+def _read_parquet(paths: Sequence[str]) -> str:
+    listed = ", ".join(literal(_no_glob(path)) for path in paths)
     # Folder names such as run=1 are not columns.
     return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
 

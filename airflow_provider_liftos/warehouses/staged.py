@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.objects import StagingUnavailable
+from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
 from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, Table
 from airflow_provider_liftos.warehouses.contract import TableOf
 
-_BLOCK = 1 << 20
 _TABLES = {table.name: table for table in (PERFORMANCE, *ENTITIES)}
+_HINT = "Nothing was loaded for it; clear the extract task to stage it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedSlice:
-    """A slice whose files were found to be as declared, and the table they belong to."""
+    """A complete slice, and the table its files belong to."""
 
     result: SliceResult
     table: Table
-    paths: tuple[str, ...]
-    rows: int
 
     @property
     def key(self) -> str:
         """Under which its rows are kept in the audit schema."""
         return self.result.slice.fingerprint()
 
-    def error(self, message: str) -> StagingError:
+    @property
+    def rows(self) -> int:
+        """As its manifest says."""
+        return self.result.staged_rows
+
+    @contextmanager
+    def local(self, staging: Staging) -> Iterator[tuple[str, ...]]:
+        """Paths of its files on this host, each compared with the manifest; maybe not for long.
+
+        Raises:
+            StagingError: a file is missing, or has another size or checksum.
+            StagingUnavailable: the store of the files does not answer.
+            ConfigurationError: files are out of reach.
+        """
+        with ExitStack() as opened:
+            try:
+                files = opened.enter_context(staging.local(self.result.staged))
+            except StagingUnavailable:
+                raise
+            except StagingError as error:
+                raise self.error(error.message, error.hint) from error
+            yield tuple(file.path for file in files)
+
+    def error(self, message: str, hint: str | None = _HINT) -> StagingError:
         """An error about this slice's files."""
-        return _error(self.result, message)
+        return StagingError(
+            f"{self.result.slice.label}: {message}.",
+            platform=self.result.slice.platform,
+            account=self.result.slice.account_id,
+            hint=hint,
+        )
 
 
-def verified(manifest: Manifest, table_of: TableOf) -> Iterator[StagedSlice]:
-    """The complete slices, each after all its files were compared with the manifest.
+def complete(manifest: Manifest, table_of: TableOf) -> list[StagedSlice]:
+    """The slices that can be loaded.
 
     Raises:
-        StagingError: a file is missing, or has another size or digest.
-        ConfigurationError: a slice belongs to a table nobody knows, or files are out of reach.
+        ConfigurationError: a slice belongs to a table nobody knows.
     """
+    found = []
     for result in manifest.slices:
         if result.status != "complete":
             continue
@@ -50,45 +77,5 @@ def verified(manifest: Manifest, table_of: TableOf) -> Iterator[StagedSlice]:
             raise ConfigurationError(
                 f"{result.slice.label} belongs to table {name!r}, which the unified schema has not"
             )
-        yield StagedSlice(
-            result=result,
-            table=table,
-            paths=tuple(str(_verify(result, file)) for file in result.staged),
-            rows=sum(file.rows for file in result.staged),
-        )
-
-
-def _verify(result: SliceResult, file: File) -> Path:
-    path = _local(file.path)
-    digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise _error(result, f"{path} cannot be read: {error.strerror}") from error
-    if size != file.bytes:
-        raise _error(result, f"{path} has {size} bytes, its manifest says {file.bytes}")
-    if digest.hexdigest() != file.sha256:
-        raise _error(result, f"{path} has other bytes than when its manifest was written")
-    return path
-
-
-def _local(path: str) -> Path:
-    path = path.removeprefix("file://")
-    if "://" in path:
-        raise ConfigurationError(
-            f"Staging at {path.partition('://')[0]}:// cannot be read by this warehouse.",
-            hint="Use a staging folder that the loading task can read as files.",
-        )
-    return Path(path)
-
-
-def _error(result: SliceResult, message: str) -> StagingError:
-    return StagingError(
-        f"{result.slice.label}: {message}.",
-        platform=result.slice.platform,
-        account=result.slice.account_id,
-        hint="Nothing was loaded for it; clear the extract task to stage it again.",
-    )
+        found.append(StagedSlice(result=result, table=table))
+    return found

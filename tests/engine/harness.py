@@ -190,7 +190,7 @@ class Harness:
     def publish(self, manifest: Manifest) -> Manifest:
         """Normalize, load, and publish every complete slice, as an approving audit would."""
         done = self.normalize(manifest)
-        self.warehouse.load(done)
+        self.warehouse.load(done, staging=self.staging)
         for cut in done.slices:
             if cut.status == "complete":
                 self.warehouse.publish(cut, done.load_id, "default", self.clock.now())
