@@ -91,8 +91,9 @@ class Tasks:
 
     def create(self, call: Call) -> Reply:
         """Answer ``report/task/create/``."""
-        if self._take(call, None, ("async_refused",)):
-            raise not_allowed(call.path)
+        refused = self._take(call, None, ("async_refused",))
+        if refused:
+            raise not_allowed(call.path).override(refused.options)
         output_format = call.choice("output_format", _FORMATS, "CSV_STRING")
         if output_format == "XLSX_DOWNLOAD":
             raise TikTokError(40008, "output_format: XLSX_DOWNLOAD is not supported.")
