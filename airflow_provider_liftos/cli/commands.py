@@ -30,8 +30,29 @@ def get_cli_commands() -> list[CLICommand]:
                     func=_load("runs.runs"),
                     args=(limit, org),
                 ),
+                ActionCommand(
+                    name="campaign-report",
+                    help="Campaigns with breakdowns, sums and warnings as JSON, per account",
+                    func=_load("campaign_report.campaign_report"),
+                    args=(*_campaign_report(), org),
+                ),
             ),
         )
+    ]
+
+
+def _campaign_report() -> list[Arg]:
+    def option(*names: str, **parts: Any) -> Arg:
+        return Arg(names, **parts)  # type: ignore[no-untyped-call]
+
+    return [
+        option("platform", help="such as meta"),
+        option("--account", action="append", help="account id; again for more (default: all)"),
+        option("--since", help="first day, YYYY-MM-DD"),
+        option("--until", help="last day, included"),
+        option("--last-days", type=int, default=7, help="without dates: the last published days"),
+        option("--warehouse-conn-id", help="default: the DuckDB file of [liftos] duckdb_path"),
+        option("--output", help="folder for one file per account (default: print)"),
     ]
 
 

@@ -144,7 +144,7 @@ FULL JOIN (SELECT * FROM {campaigns} WHERE [valid_to] IS NULL AND [platform] = {
 _NAMES = {"meta": "facebook", "google_ads": "google", "amazon_ads": "amazon", "tiktok": "tiktok"}
 
 # The platforms' own words, in upper case; what is in none of the lists stays as it is.
-_STATUSES = {
+STATUSES = {
     "active": ("ACTIVE", "ENABLE", "ENABLED", "AD_STATUS_DELIVERY_OK"),
     "paused": ("PAUSED", "DISABLE", "DISABLED", "CAMPAIGN_PAUSED", "ADSET_PAUSED"),
     "archived": ("ARCHIVED", "DELETED", "DELETE", "REMOVED"),
@@ -182,10 +182,11 @@ def record_views(layout: Layout, report: str) -> dict[str, str]:
         "account_data": _ACCOUNT_DATA.format_map(accounts),
         "tiktok_campaigns": _TIKTOK_CAMPAIGNS.format_map(names),
     }
-    return {name: _quoted(layout.capabilities, text) for name, text in texts.items()}
+    return {name: quoted(layout.capabilities, text) for name, text in texts.items()}
 
 
-def _quoted(capabilities: Capabilities, text: str) -> str:
+def quoted(capabilities: Capabilities, text: str) -> str:
+    """The text as one line of the engine's SQL, with every ``[name]`` quoted."""
     named = re.sub(r"\[(\w+)\]", lambda found: capabilities.ident(found[1]), text)
     return " ".join(named.split())
 
@@ -201,7 +202,7 @@ def _names(layout: Layout) -> dict[str, str]:
     }
     tables = {name: layout.published(name) for name in _TABLES}
     status = "coalesce(a.[effective_status], a.[status])"
-    words = {word: ours for ours, words in _STATUSES.items() for word in words}
+    words = {word: ours for ours, words in STATUSES.items() for word in words}
     archived = capabilities.text("archived")
     own = _cases(capabilities, f"upper({status})", words, f"lower({status})")
     return {

@@ -24,7 +24,12 @@ def things() -> dict[str, set[str]]:
         "options of [liftos]": {option.name for option in OPTIONS},
         "DAGs": {f"liftos_{file.stem}" for file in (ROOT / "dags").glob("*.py")},
         "extras": set(project["optional-dependencies"]),
-        "commands": {"airflow liftos scaffold", "airflow liftos runs", "liftos-sandbox"},
+        "commands": {
+            "airflow liftos scaffold",
+            "airflow liftos runs",
+            "airflow liftos campaign-report",
+            "liftos-sandbox",
+        },
         "make targets": {f"make {name}" for name in ("demo", "up", "down", "test", "lint")},
     }
     for connection in info["connection-types"]:
