@@ -16,7 +16,8 @@ a client must arrive at, straight from the dataset), ``faults``, ``journal`` (ev
 served), ``wire/<platform>`` (found by walking the folder), ``server`` (all of it as one ASGI
 application), ``embedded`` (that application in a thread), ``cli``.
 
-Default credentials: app ``1001`` with secret ``sandbox-secret``, token ``sandbox-token``.
+Default credentials: app ``1001`` with secret ``sandbox-secret``, token ``sandbox-token``;
+where consent ends in a code, ``sandbox-auth-code`` and whatever begins so, each good for once.
 """
 
 from __future__ import annotations

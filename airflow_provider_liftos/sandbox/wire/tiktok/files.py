@@ -6,9 +6,8 @@ import csv
 import io
 from collections.abc import Iterable
 
-from .metrics import Row
 from .query import Query
-from .rows import Scene, written
+from .rows import Written
 
 # Titles as the ads manager shows them; the platform changes them when it likes.
 _TITLES = {
@@ -43,17 +42,14 @@ _COUNTRIES = {
 }  # fmt: skip
 
 
-def csv_of(
-    query: Query, lines: Iterable[tuple[Row, Scene]], *, translated: bool
-) -> tuple[str, int]:
+def csv_of(query: Query, lines: Iterable[Written], *, translated: bool) -> tuple[str, int]:
     """Return the text of the file and how many rows it has."""
     names = (*query.dimensions, *(name for name in query.metrics if name not in query.dimensions))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([title_of(name) if translated else name for name in names])
     count = 0
-    for row, scene in lines:
-        parts = written(row, query, scene.view)
+    for parts in lines:
         values = {**parts["metrics"], **parts["dimensions"]}
         if "country_code" in values:
             values["country_code"] = _COUNTRIES[values["country_code"]]

@@ -43,14 +43,18 @@ class Row:
 
     def add(self, cell: Cell) -> None:
         """Take another part in."""
-        self.metrics = list(map(add, self.metrics, cell.metrics))
+        first = self.metrics is NOTHING
+        self.metrics = cell.metrics if first else list(map(add, self.metrics, cell.metrics))
         self.reach_sum += cell.reach
         self.reach_most = max(self.reach_most, cell.reach)
 
     @property
     def m(self) -> Metrics:
         """Return the numbers by name."""
-        return self.metrics if isinstance(self.metrics, Metrics) else Metrics(*self.metrics)
+        found = self.metrics
+        if not isinstance(found, Metrics):
+            found = self.metrics = Metrics(*found)
+        return found
 
     @property
     def reach(self) -> int:

@@ -16,10 +16,9 @@ from airflow_provider_liftos.sandbox.world import World
 from .call import Call, Reply
 from .entities import find_account, refuse_gone
 from .errors import invalid, timed_out
-from .metrics import Row
 from .paging import Pager
 from .query import Query, parse_query
-from .rows import KEYS, Kept, Scene, chosen, gathered, ordered, total, written
+from .rows import KEYS, Kept, Scene, Written, chosen, gathered, ordered, total, writer
 from .view import View
 
 NEWEST_ADS = 20_000
@@ -74,11 +73,11 @@ class Reports:
         refuse_gone(self._world, call, query.accounts[0], names, kind="metric")
         return query
 
-    def lines(self, query: Query, now: datetime) -> Iterator[tuple[Row, Scene]]:
+    def lines(self, query: Query, now: datetime) -> Iterator[Written]:
         """Yield the rows of a report as it was known at a moment."""
+        write = writer(query, self._view(now))
         for scene in self._scenes(query, now, None):
-            for row in gathered(scene):
-                yield row, scene
+            yield from map(write, gathered(scene))
 
     def hits(self, fault: Fault, query: Query, now: datetime) -> bool:
         """Say whether a fault with conditions means this query: every condition must hold.
@@ -124,10 +123,9 @@ class Reports:
         key = (query, most, moments, self._view(now).today)
         rows = self._kept.get(key)
         if rows is None:
+            write = writer(query, self._view(now))
             texts = [
-                written(row, query, scene.view)
-                for scene in self._scenes(query, now, most)
-                for row in gathered(scene)
+                write(row) for scene in self._scenes(query, now, most) for row in gathered(scene)
             ]
             rows = [msgspec.Raw(msgspec.json.encode(one)) for one in ordered(texts, query.order)]
             self._kept.keep(key, rows)

@@ -72,15 +72,16 @@ def chosen(query: Query, account: Account, view: View) -> list[Entity]:
 def gathered(scene: Scene) -> list[Row]:
     """Gather the facts into rows, those without any facts included where no time is asked for."""
     query, rows = scene.query, dict[tuple[Any, ...], Row]()
-    key_of = KEYS[query.identity]
+    key_of, time = KEYS[query.identity], query.time
+    cells = _divider(scene)
     for fact in _facts(scene):
         entity = key_of(fact.ad, scene.view)
-        for cell in _cells(scene, fact):
-            when, values = _when(query.time, fact, cell)
+        for cell in cells(fact):
+            when, values = _when(time, fact, cell)
             key = (when, entity, *map(describe, values))
             row = rows.get(key)
             if row is None:
-                last = fact.day if query.time else min(query.until, scene.moment.today)
+                last = fact.day if time else min(query.until, scene.moment.today)
                 row = rows[key] = Row(fact.ad, scene.account, last, when, values)
             row.add(cell)
     if not query.time and not query.audience:
@@ -108,19 +109,24 @@ def _facts(scene: Scene) -> Iterator[Fact]:
         yield from scene.dataset.day(scene.account, day, scene.moment, ads)
 
 
-def _cells(scene: Scene, fact: Fact) -> Iterator[Cell]:
-    """Divide a fact; a filter by country keeps only the parts of those countries."""
-    countries = [one for one in scene.query.filters if one.field == "country_code"]
+def _divider(scene: Scene) -> Callable[[Fact], Iterator[Cell]]:
+    """Return what divides a fact; filters by country keep only the parts of those countries."""
     names = scene.names
-    if not countries or "country_code" in scene.query.audience:
-        at = names.index("tiktok.country_code") if countries else 0
-        for cell in divide(fact, names):
+    countries = [one for one in scene.query.filters if one.field == "country_code"]
+    if not countries:
+        return lambda fact: iter(divide(fact, names))
+    country = own_name("tiktok", "country_code")
+    hidden = country not in names
+    asked = (*names, country) if hidden else names
+    at = asked.index(country)
+
+    def cells(fact: Fact) -> Iterator[Cell]:
+        for cell in divide(fact, asked):
             if all(one.holds(str(cell.values[at])) for one in countries):
-                yield cell
-        return
-    for cell in divide(fact, (*names, "tiktok.country_code")):
-        if all(one.holds(str(cell.values[-1])) for one in countries):
-            yield Cell(cell.values[:-1], cell.metrics, cell.reach)
+                values = cell.values[:-1] if hidden else cell.values
+                yield Cell(values, cell.metrics, cell.reach)
+
+    return cells
 
 
 def _when(time: str, fact: Fact, cell: Cell) -> tuple[str, tuple[Any, ...]]:
@@ -133,21 +139,22 @@ def _when(time: str, fact: Fact, cell: Cell) -> tuple[str, tuple[Any, ...]]:
 Written = dict[str, dict[str, str]]
 
 
-def written(row: Row, query: Query, view: View) -> Written:
-    """Write a row: every dimension and metric that is asked for, in that order."""
-    parts = dict(zip(query.audience, row.values, strict=True))
-    parts[query.identity] = KEYS[query.identity](row.ad, view)
-    parts[query.time] = row.when
-    return {
-        "dimensions": {name: str(parts[name]) for name in query.dimensions},
-        "metrics": {name: value_of(name, row, view) for name in query.metrics},
-    }
+def writer(query: Query, view: View) -> Callable[[Row], Written]:
+    """Return what writes a row: every dimension and metric asked for, in that order."""
+    identity, time, audience = query.identity, query.time, query.audience
+    names = query.dimensions
+    key_of = KEYS[identity]
+    getters = [(name, METRICS.get(name) or ATTRIBUTES[name][1]) for name in query.metrics]
 
+    def write(row: Row) -> Written:
+        parts = dict(zip(audience, row.values, strict=True))
+        parts[identity], parts[time] = key_of(row.ad, view), row.when
+        return {
+            "dimensions": {name: str(parts[name]) for name in names},
+            "metrics": {name: getter(row, view) for name, getter in getters},
+        }
 
-def value_of(name: str, row: Row, view: View) -> str:
-    """Return a metric or attribute of a row as text."""
-    getter = METRICS.get(name) or ATTRIBUTES[name][1]
-    return getter(row, view)
+    return write
 
 
 def ordered(rows: list[Written], order: tuple[str, bool] | None) -> list[Written]:
