@@ -81,6 +81,11 @@ class LiftosAuditOperator(LiftosOperator):
                 outcome.score.level, len(outcome.failed), len(outcome.blocked),
                 len(outcome.decisions),
             )  # fmt: skip
+            if outcome.settled:
+                self.log.info(
+                    "%s slices are published already and were judged as they are there",
+                    len(outcome.settled),
+                )
             lines = [finding.told for finding in outcome.failed]
             for line in lines[:_SHOWN]:
                 self.log.warning(line)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.report import Account
 from airflow_provider_liftos.model.unified import TABLES
-from airflow_provider_liftos.quality import days, facts, frames, gx, suites
+from airflow_provider_liftos.quality import days, facts, frames, gx, settled, suites
 from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
 from airflow_provider_liftos.quality.policy import Policy, by_account, decide
 from airflow_provider_liftos.quality.rows import judge_rows, verdict
@@ -30,6 +31,7 @@ class AuditOutcome:
     """Findings, decisions in the order of the manifest's slices, and scores.
 
     ``missing`` are expected accounts of which the manifest has no slice at all, with the reason.
+    ``settled`` are fingerprints of slices that were published before, with what became of them.
     """
 
     platform: str
@@ -38,6 +40,7 @@ class AuditOutcome:
     score: Score
     accounts: Mapping[str, Score]
     missing: Mapping[str, str]
+    settled: Mapping[str, settled.Standing]
 
     @property
     def failed(self) -> tuple[Finding, ...]:
@@ -77,7 +80,7 @@ def audit(
     table_of: TableOf | None = None,
     staging: Staging | None = None,
 ) -> AuditOutcome:
-    """Judge a loaded, unpublished manifest.
+    """Judge a loaded manifest; slices that are published already, by what people see of them.
 
     ``unplanned`` are further expected accounts that nothing could be asked for, with the reason.
     ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
@@ -97,12 +100,15 @@ def audit(
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
     missing = facts.missing(manifest, reasons)
+    loaded = days.loaded_days(warehouse, manifest)
+    standing = settled.standings(warehouse, manifest, partial(run.waits, loaded))
+    settled.add_published(warehouse, manifest, loaded, standing)
     findings = (
         *run.row_findings(),
         *run.slice_findings(
             facts.Facts(
-                manifest=manifest, loaded=days.loaded_days(warehouse, manifest),
-                published=known, today=today, delay_days=delay_days, exact=exact,
+                manifest=manifest, loaded=loaded, published=known, standing=standing,
+                today=today, delay_days=delay_days, exact=exact,
                 able=_able(warehouse, manifest),
             )
         ),
@@ -116,6 +122,7 @@ def audit(
         score=score(findings),
         accounts=scores,
         missing=missing,
+        settled=standing,
     )
 
 
@@ -157,7 +164,9 @@ class _Run:
         self._warehouse = warehouse
         self._severities = severities
         self._rules = catalogue(severities=severities)
+        self._table_of = table_of
         self._tables = [table_of(result) for result in manifest.slices]
+        self._snapshots: dict[str, tuple[dict[str, tuple[int, int]], dict[str, int]]] = {}
 
     def row_findings(self) -> Iterator[Finding]:
         """Rules over rows, for each slice that was extracted in full."""
@@ -207,19 +216,32 @@ class _Run:
             )  # fmt: skip
 
     def _slice_numbers(self, known: facts.Facts) -> Iterator[dict[str, facts.Number]]:
-        loaded: dict[str, dict[str, tuple[int, int]]] = {}
-        living: dict[str, dict[str, int]] = {}
         for name, result in zip(self._tables, self._manifest.slices, strict=True):
             if result.slice.report or name not in TABLES:
                 yield known.numbers(result) if result.slice.report else {}
                 continue
-            table, account = TABLES[name], result.slice.account_id
-            if name not in loaded:
-                loaded[name] = days.loaded_entities(self._warehouse, self._manifest, table)
-                living[name] = days.current_entities(self._warehouse, self._manifest, table)
+            (loaded, living), account = self._entities(name), result.slice.account_id
+            standing = known.standing.get(result.slice.fingerprint())
             yield facts.entity_numbers(
-                result, loaded[name].get(account), living[name].get(account, 0)
+                result, loaded.get(account), living.get(account, 0), standing
             )
+
+    def _entities(self, name: str) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+        """By account, rows and rows too many under audit, and how many live as published."""
+        if name not in self._snapshots:
+            self._snapshots[name] = (
+                days.loaded_entities(self._warehouse, self._manifest, TABLES[name]),
+                days.current_entities(self._warehouse, self._manifest, TABLES[name]),
+            )
+        return self._snapshots[name]
+
+    def waits(self, loaded: days.LoadedDays, result: SliceResult) -> bool:
+        """Whether the slice has rows under audit; ``loaded`` are those of reports."""
+        if result.slice.report:
+            of_key = loaded.get(days.key_of(result), {})
+            return any(day in of_key for day in result.slice.window.dates())
+        name = self._table_of(result)
+        return name not in TABLES or result.slice.account_id in self._entities(name)[0]
 
     def account_findings(self, numbers: Mapping[str, facts.Number]) -> Iterator[Finding]:
         """Rules over expected accounts."""

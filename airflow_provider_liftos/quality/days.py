@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
-from airflow_provider_liftos.engine.manifest import Manifest
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.unified import PERFORMANCE, Table
 
 METRICS = ("impressions", "clicks", "spend")  # additive, and given by every platform
@@ -80,12 +80,49 @@ class PublishedDay:
         return self.rows > 0 if self.spend is None else self.spend > 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """When the rows of a published day were asked for, and whether by the load at hand."""
+
+    as_of: datetime
+    mine: bool
+
+    def settles(self, asked: datetime) -> bool:
+        """Whether rows asked for at that moment would change nothing."""
+        return self.as_of >= asked if self.mine else self.as_of > asked
+
+
 Key = tuple[str, str, str]  # account, report, level
+SNAPSHOT = "snapshot"  # as ``loads`` says where streams have no level
 LoadedDays = dict[Key, dict[date, dict[str, LoadedDay]]]  # by day, then attribution window
+Publications = dict[Key, dict[date, Publication]]
+
+
+def key_of(result: SliceResult) -> Key:
+    """Under which ``loads`` and days have a slice; streams as ``SNAPSHOT``."""
+    cut = result.slice
+    if cut.report is None:
+        return cut.account_id, str(cut.stream), SNAPSHOT
+    return cut.account_id, cut.report.name, str(cut.report.level)
 
 
 def loaded_days(warehouse: Reader, manifest: Manifest) -> LoadedDays:
     """Every day of the load that has rows. Raises WarehouseError as the warehouse does."""
+    condition = f"{warehouse.layout.capabilities.ident('load_id')} = ?"
+    table = warehouse.layout.audit(PERFORMANCE.name)
+    return _sums(warehouse, manifest, table, condition, (manifest.load_id,))
+
+
+def seen_days(warehouse: Reader, manifest: Manifest, since: date, until: date) -> LoadedDays:
+    """Every published day, of all accounts and reports, that has rows; whatever load it is of."""
+    condition = f"{warehouse.layout.capabilities.ident('date')} BETWEEN ? AND ?"
+    table = warehouse.layout.published(PERFORMANCE.name)
+    return _sums(warehouse, manifest, table, condition, (since, until))
+
+
+def _sums(
+    warehouse: Reader, manifest: Manifest, table: str, condition: str, params: Sequence[object]
+) -> LoadedDays:
     ident = warehouse.layout.capabilities.ident
     key = ", ".join(ident(name) for name in PERFORMANCE.key if name not in {"org_id", "platform"})
     outer = ", ".join(
@@ -96,9 +133,9 @@ def loaded_days(warehouse: Reader, manifest: Manifest) -> LoadedDays:
     found = warehouse.query(
         f"SELECT {outer}, SUM(n), SUM(n) - COUNT(*), {sums}"
         f" FROM (SELECT {key}, COUNT(*) AS n, {inner}"
-        f" FROM {warehouse.layout.audit('performance')} WHERE {_scope(ident)}"
-        f" AND {ident('load_id')} = ? GROUP BY {key}) AS keyed GROUP BY {outer}",
-        (manifest.org_id, manifest.platform, manifest.load_id),
+        f" FROM {table} WHERE {_scope(ident)} AND {condition} GROUP BY {key}) AS keyed"
+        f" GROUP BY {outer}",
+        (manifest.org_id, manifest.platform, *params),
     )
     days: LoadedDays = {}
     for account, report, level, day, window, rows, duplicates, *totals in found:
@@ -109,6 +146,26 @@ def loaded_days(warehouse: Reader, manifest: Manifest) -> LoadedDays:
             sums=tuple(None if total is None else float(total) for total in totals),
         )
     return days
+
+
+def publications(warehouse: Reader, manifest: Manifest) -> Publications:
+    """What ``loads`` has of this load, and of newer ones."""
+    ident = warehouse.layout.capabilities.ident
+    columns = ", ".join(ident(n) for n in ("account_id", "report", "level", "date", "as_of"))
+    oldest = min((result.as_of for result in manifest.slices), default=0.0)
+    found = warehouse.query(
+        f"SELECT {columns}, {ident('load_id')} = ? FROM {warehouse.layout.published('loads')}"
+        f" WHERE {_scope(ident)} AND ({ident('load_id')} = ? OR {ident('as_of')} > ?)",
+        (
+            *(manifest.load_id, manifest.org_id, manifest.platform, manifest.load_id),
+            datetime.fromtimestamp(oldest, UTC),
+        ),
+    )
+    known: Publications = {}
+    for account, report, level, day, as_of, mine in found:
+        of_key = known.setdefault((account, report, level), {})
+        of_key[day] = Publication(as_of=as_of, mine=bool(mine))
+    return known
 
 
 def published_days(warehouse: Reader, manifest: Manifest) -> list[PublishedDay]:

@@ -18,7 +18,9 @@ from airflow_provider_liftos.quality.days import (
     LoadedDay,
     LoadedDays,
     PublishedDay,
+    key_of,
 )
+from airflow_provider_liftos.quality.settled import Standing
 from airflow_provider_liftos.quality.sums import drift, excess
 
 Number = tuple[float, str]
@@ -47,7 +49,9 @@ def _day_in(timezone: str, moment: date | datetime) -> date:
 class Facts:
     """What is known of a run when its slices are judged as wholes.
 
-    ``able`` are accounts that could deliver when they were last looked at.
+    ``able`` are accounts that could deliver when they were last looked at. ``standing`` tells of
+    slices that are published already; those that are superseded are neither judged nor compared
+    with.
     """
 
     manifest: Manifest
@@ -57,6 +61,7 @@ class Facts:
     delay_days: int = 1
     exact: Collection[str] = frozenset()
     able: Collection[str] = frozenset()
+    standing: Mapping[str, Standing] = field(default_factory=dict)
     _history: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
     _complete: dict[Key, list[SliceResult]] = field(init=False, default_factory=dict)
 
@@ -65,14 +70,16 @@ class Facts:
             key = (day.account_id, day.report, day.level)
             self._history.setdefault(key, {})[day.date] = day
         for result in self.manifest.slices:
-            if result.slice.report and result.status == "complete":
-                self._complete.setdefault(_key(result), []).append(result)
+            if result.slice.report and result.status == "complete" and not self._past(result):
+                self._complete.setdefault(key_of(result), []).append(result)
 
     def numbers(self, result: SliceResult) -> dict[str, Number]:
         """Of a slice of a report, complete or not."""
         if result.status != "complete":
             return {"slice_complete": failure(result)}
-        rows = sum(day.rows for _, day in self._days(_key(result), result))
+        if self._past(result):
+            return {"slice_complete": (0, ""), "rows_kept": kept(result)}
+        rows = sum(day.rows for _, day in self._days(key_of(result), result))
         return {
             "slice_complete": (0, ""),
             "rows_kept": kept(result),
@@ -84,6 +91,9 @@ class Facts:
             "levels_add_up": self._levels(result) if rows else NOTHING,
             "breakdowns_add_up": self._breakdowns(result) if rows else NOTHING,
         }
+
+    def _past(self, result: SliceResult) -> bool:
+        return self.standing.get(result.slice.fingerprint()) is Standing.SUPERSEDED
 
     def _days(
         self, key: Key, within: SliceResult | Collection[date]
@@ -99,22 +109,22 @@ class Facts:
         """Staged rows of the slice's dates; slices of other ids share the dates."""
         return sum(
             other.staged_rows
-            for other in self._complete[_key(result)]
+            for other in self._complete[key_of(result)]
             if other.slice.window == result.slice.window
         )
 
     def _duplicates(self, result: SliceResult) -> Number:
-        count = sum(day.duplicates for _, day in self._days(_key(result), result))
+        count = sum(day.duplicates for _, day in self._days(key_of(result), result))
         return count, f"{count} rows repeat the key of another"
 
     def _lateness(self, result: SliceResult) -> Number:
         """Days that the newest one is behind; only the newest slice of a report can be late."""
         window, report = result.slice.window, _report(result)
-        newest_slice = max(r.slice.window.until for r in self._complete[_key(result)])
+        newest_slice = max(r.slice.window.until for r in self._complete[key_of(result)])
         due = min(self._due(result), window.until)
         if window.until < newest_slice or due < window.since:
             return NOTHING
-        newest = max(day for (day, _), _ in self._days(_key(result), result))
+        newest = max(day for (day, _), _ in self._days(key_of(result), result))
         covered = newest + timedelta(days=report.time_increment - 1)
         return max(0, (due - covered).days), f"newest day {covered}, expected {due}"
 
@@ -125,7 +135,7 @@ class Facts:
         """Days without rows between days with spend."""
         if _report(result).time_increment != 1:
             return NOTHING
-        key = _key(result)
+        key = key_of(result)
         there = {day for (day, _), _ in self._days(key, result)}
         missing = [day for day in result.slice.window.dates() if day not in there]
         gaps = [day for day in missing if self._between_spend(key, day, missing)]
@@ -155,7 +165,7 @@ class Facts:
         """
         if note := self._contradiction(result):
             rule = "empty_is_not_zero"
-        elif spent := self._spent(_key(result), result.slice.window.since - DAY):
+        elif spent := self._spent(key_of(result), result.slice.window.since - DAY):
             rule, note = self._silence(result)
         else:
             told = spent is not None or self._known(result)
@@ -166,7 +176,7 @@ class Facts:
 
     def _known(self, result: SliceResult) -> list[PublishedDay]:
         """Days of the slice that were published before."""
-        history = self._history.get(_key(result), {})
+        history = self._history.get(key_of(result), {})
         return [history[day] for day in result.slice.window.dates() if day in history]
 
     def _contradiction(self, result: SliceResult) -> str:
@@ -191,7 +201,7 @@ class Facts:
             return "empty_is_not_zero", f"{note}, and {window.until} is not over"
         if coarsest and not self._agrees(coarsest, result):
             return "empty_is_not_zero", f"{note}, and {coarsest[1]}:{coarsest[2]} does not agree"
-        heard = self._delivers(coarsest or _key(result)) or any(
+        heard = self._delivers(coarsest or key_of(result)) or any(
             day.has_spend
             for day in self.published
             if day.account_id == account and day.date > window.until
@@ -205,7 +215,7 @@ class Facts:
 
     def _coarsest(self, account: str) -> Key | None:
         """The account's un-broken report that is asked for at the coarsest level."""
-        plain = [_key(r) for r in self.manifest.slices if r.slice.report and _is_plain(r)]
+        plain = [key_of(r) for r in self.manifest.slices if r.slice.report and _is_plain(r)]
         return min((k for k in plain if k[0] == account), key=_coarseness, default=None)
 
     def _agrees(self, reference: Key, result: SliceResult) -> bool:
@@ -221,7 +231,7 @@ class Facts:
         return any(day.has_spend for of_day in loaded_of_key for day in of_day.values())
 
     def _spending_level(self, result: SliceResult) -> str:
-        account, report, own = _key(result)
+        account, report, own = key_of(result)
         if not _is_plain(result):
             return ""
         for level in COARSEST_FIRST:
@@ -232,12 +242,12 @@ class Facts:
 
     def _levels(self, result: SliceResult) -> Number:
         """Drift from the coarsest level, in tolerances."""
-        account, report, own = _key(result)
+        account, report, own = key_of(result)
         for level in COARSEST_FIRST[: COARSEST_FIRST.index(Level(own))]:
             reference = (account, report, str(level))
             if common := self._common(result, reference):
                 value, worst = drift(
-                    dict(self._days(_key(result), common)), dict(self._days(reference, common))
+                    dict(self._days(key_of(result), common)), dict(self._days(reference, common))
                 )
                 return value, f"{worst} at {level} level"
         return NOTHING
@@ -251,14 +261,14 @@ class Facts:
         for reference in self._unbroken(result):
             if common := self._common(result, reference):
                 value, worst = compare(
-                    dict(self._days(_key(result), common)), dict(self._days(reference, common))
+                    dict(self._days(key_of(result), common)), dict(self._days(reference, common))
                 )
                 return value, f"{worst} un-broken in {reference[1]}:{reference[2]}"
         return NOTHING
 
     def _unbroken(self, result: SliceResult) -> list[Key]:
         """Reports of the run without breakdowns, best reference first."""
-        account, _, own = _key(result)
+        account, _, own = key_of(result)
         plain = [
             key
             for key, results in self._complete.items()
@@ -294,12 +304,22 @@ def loaded(staged: int, rows: int) -> Number:
 
 
 def entity_numbers(
-    result: SliceResult, under_audit: tuple[int, int] | None, living: int
+    result: SliceResult,
+    under_audit: tuple[int, int] | None,
+    living: int,
+    standing: Standing | None = None,
 ) -> dict[str, Number]:
-    """Of a slice of a stream, which is a snapshot of all entities of an account."""
+    """Of a slice of a stream, which is a snapshot of all entities of an account.
+
+    ``under_audit`` are its rows, and rows too many. A snapshot that left the audit schema for
+    publication is what is ``living`` there, unless a newer one has come.
+    """
     if result.status != "complete":
         return {"slice_complete": failure(result)}
-    rows, duplicates = under_audit or (0, 0)
+    if standing is Standing.SUPERSEDED:
+        return {"slice_complete": (0, ""), "rows_kept": kept(result)}
+    published = (living, 0) if standing is Standing.PUBLISHED else (0, 0)
+    rows, duplicates = under_audit or published
     emptied: Number = (0, "")
     if not rows:
         emptied = (1, f"no rows, but {living} are published") if living else NOTHING
@@ -350,11 +370,6 @@ def columns(
 def _report(result: SliceResult) -> Report:
     assert result.slice.report is not None  # noqa: S101 - callers hold slices of reports
     return result.slice.report
-
-
-def _key(result: SliceResult) -> Key:
-    report = _report(result)
-    return result.slice.account_id, report.name, str(report.level)
 
 
 def _is_plain(result: SliceResult) -> bool:

@@ -11,8 +11,9 @@ import duckdb
 
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
-from airflow_provider_liftos.model.unified import TABLES, Kind, Table
+from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, TABLES, Kind, Table
 from airflow_provider_liftos.quality.audit import AuditOutcome, audit
+from airflow_provider_liftos.quality.days import key_of
 from airflow_provider_liftos.quality.findings import Finding, Status
 
 ORG, PLATFORM, ACCOUNT = "acme", "meta", "1001"
@@ -179,14 +180,32 @@ class Scene:
         level: str = "campaign",
         account: str = ACCOUNT,
         report: str = "basic",
+        load: str = "load-0",
+        hours: float = -24,
     ) -> None:
-        """Days that an earlier run has published."""
+        """Days that an earlier run has published, asked for so many hours after ``ASKED``."""
+        asked = ASKED + timedelta(hours=hours)
         self._insert(self.layout.published("loads"), [
             {"org_id": ORG, "platform": PLATFORM, "report": report, "level": level, "account_id": account,
-             "date": day, "rows": rows, "spend": spend, "as_of": ASKED - timedelta(days=1),
-             "load_id": "load-0", "published_at": ASKED - timedelta(days=1)}
+             "date": day, "rows": rows, "spend": spend, "as_of": asked, "load_id": load,
+             "published_at": asked}
             for day in dates
         ])  # fmt: skip
+
+    def publish(self, *results: SliceResult, load: str = "load-1", hours: float = 0) -> None:
+        """Move the rows under audit to where people see them, as publishing them does."""
+        for table in (PERFORMANCE, *ENTITIES):
+            published, waiting = self.layout.published(table.name), self.layout.audit(table.name)
+            now = ", is_deleted = FALSE" if "is_deleted" in table.names() else ""
+            self.con.execute(f"INSERT INTO {published} BY NAME SELECT * FROM {waiting}")
+            self.con.execute(f"UPDATE {published} SET load_id = '{load}'{now}")
+            self.con.execute(f"DELETE FROM {waiting}")
+        for result in results:
+            account, report, level = key_of(result)
+            dates = result.slice.window.dates()
+            self.published(
+                *dates, account=account, report=report, level=level, load=load, hours=hours
+            )
 
     def living(self, *names: str) -> None:
         """Campaigns that are published as they are now."""
