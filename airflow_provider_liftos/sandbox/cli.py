@@ -8,6 +8,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .grpc_door import GrpcDoor
+
+
+_GRPC = "127.0.0.1:8651"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -16,7 +23,15 @@ def _parser() -> argparse.ArgumentParser:
         "serve", help="serve every platform on loopback"
     )
     serve.add_argument("--http", default="127.0.0.1:8650", help="address of the HTTP platforms")
-    serve.add_argument("--grpc", default="127.0.0.1:8651", help="address of the gRPC platforms")
+    serve.add_argument(
+        "--grpc",
+        help=f"address of the gRPC platforms; {_GRPC}, or a free port where that is taken",
+    )
+    serve.add_argument(
+        "--grpc-roots",
+        type=Path,
+        help="speak gRPC with TLS for localhost; the file receives the certificate to trust",
+    )
     serve.add_argument("--seed", type=int, default=7, help="another seed, other data")
     serve.add_argument("--profile", choices=("small", "medium", "large"), default="small")
     serve.add_argument("--report-seconds", type=float, default=2.0, help="how long a report takes")
@@ -61,10 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     host, port = _split(options.http, anywhere=options.any_address)
-    _split(options.grpc, anywhere=options.any_address)
+    _split(options.grpc or _GRPC, anywhere=options.any_address)
 
     import uvicorn
 
+    from .grpc_door import DoorError, GrpcDoor
     from .server import Server
     from .wire import platforms
     from .world import World
@@ -78,11 +94,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         secrets_file=options.secrets_file,
     )
     server = Server(world)
+    door = GrpcDoor(world, server.wires)
+    try:
+        answering = _open(door, options.grpc, options.grpc_roots)
+    except DoorError as error:
+        raise SystemExit(f"liftos-sandbox: {error}") from error
     sys.stdout.write(
         f"sandbox on http://{host}:{port} speaks {', '.join(platforms())}; "
         f"seed {world.seed}, profile {world.profile}, control under /_sandbox\n"
-        f"no gRPC platform yet: {options.grpc} stays closed until Google Ads arrives\n"
+        f"gRPC on {answering}\n"
     )
     sys.stdout.flush()
     uvicorn.run(server, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
+    door.close()
     return 0
+
+
+def _open(door: GrpcDoor, address: str | None, roots_file: Path | None) -> str:
+    """Open the door where it was ordered; by default anywhere rather than not at all."""
+    if address:
+        return door.open(address, roots_file=roots_file)
+    from .grpc_door import DoorError
+
+    try:
+        return door.open(_GRPC, roots_file=roots_file)
+    except DoorError:
+        return door.open("127.0.0.1:0", roots_file=roots_file)

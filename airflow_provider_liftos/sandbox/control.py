@@ -88,6 +88,7 @@ def _health(world: World) -> Endpoint:
                 "seed": world.seed,
                 "profile": world.profile,
                 "report_seconds": world.report_seconds,
+                "grpc": world.grpc_address,
                 "now": world.clock.now().isoformat(),
             }
         )

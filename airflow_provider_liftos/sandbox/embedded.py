@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Collection
 from datetime import datetime
+from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ import uvicorn
 from .clock import Clock
 from .control import truth
 from .faults import Faults
+from .grpc_door import GrpcDoor
 from .journal import Journal
 from .server import Server
 from .world import World
@@ -50,6 +53,7 @@ class Sandbox:
             frozen=frozen,
         )
         self.url = ""
+        self._doors: list[GrpcDoor] = []
         self._server = Server(self.world)
         self._uvicorn: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -68,6 +72,20 @@ class Sandbox:
     def journal(self) -> Journal:
         """Return the journal of requests."""
         return self.world.journal
+
+    @cached_property
+    def grpc_target(self) -> str:
+        """Return the address of the gRPC platforms, in plain; they listen once it is asked for."""
+        return self._open_door(None)
+
+    def encrypted_target(self, roots_file: Path) -> str:
+        """Return an address with TLS; ``roots_file`` receives the certificate to trust."""
+        return self._open_door(roots_file)
+
+    def _open_door(self, roots_file: Path | None) -> str:
+        door = GrpcDoor(self.world, self._server.wires)
+        self._doors.append(door)
+        return door.open("127.0.0.1:0", roots_file=roots_file)
 
     def secrets(self) -> list[str]:
         """Return every token and secret ever issued: none may be found in a log."""
@@ -112,6 +130,8 @@ class Sandbox:
 
     def stop(self) -> None:
         """Close every connection, also those that a fault keeps hanging."""
+        for door in self._doors:
+            door.close()
         if self._uvicorn is None or self._thread is None:
             return
         self._uvicorn.should_exit = self._uvicorn.force_exit = True

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from .control import build_control
 from .ecb import Ecb
 from .faults import TRANSPORT, Fault
-from .wire import Wire, WireRequest, WireResponse, build_all
+from .wire import Streamed, Wire, WireRequest, WireResponse, build_all
 from .world import World
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +40,7 @@ class Server:
     def __init__(self, world: World) -> None:
         self.world = world
         platforms = build_all(world)
-        self._wires: dict[str, Wire] = {**platforms, "ecb": Ecb(world)}
+        self.wires: dict[str, Wire] = {**platforms, "ecb": Ecb(world)}
         self._control = build_control(world, platforms)
         self._limiter: anyio.CapacityLimiter | None = None
 
@@ -49,7 +50,7 @@ class Server:
             return
         path = scope["path"]
         platform = path.split("/", 2)[1] if path.count("/") else ""
-        wire = self._wires.get(platform)
+        wire = self.wires.get(platform)
         if wire is None:
             await self._control(scope, receive, send)
             return
@@ -69,14 +70,41 @@ class Server:
         if fault and fault.kind == "slow":
             await asyncio.sleep(float(fault.options.get("seconds", 1.0)))
         response = _broken(fault, wire) or await self._answer(wire, request)
-        self._note(platform, request, response, fault, begun)
         cut = fault is not None and fault.kind == "truncated_body"
-        await _deliver(response, send, cut=cut)
+        if response.streamed is None:
+            self._note(platform, request, response, fault, begun)
+            await _deliver(response, send, cut=cut)
+            return
+        try:
+            await self._pass_on(response, response.streamed, send, cut=cut)
+        finally:
+            told = replace(response, rows=response.streamed.rows, size=response.streamed.size)
+            self._note(platform, request, told, fault, begun)
+
+    async def _pass_on(
+        self, response: WireResponse, streamed: Streamed, send: Send, *, cut: bool
+    ) -> None:
+        """Send a body as it is made; ``cut``: half of its first part."""
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        while (part := await self._in_thread(next, streamed.parts, None)) is not None:
+            if cut:
+                half = part[: len(part) // 2]
+                await send({"type": "http.response.body", "body": half, "more_body": True})
+                _drop(send, abruptly=False)
+                return
+            streamed.size += len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, wire: Wire, request: WireRequest) -> WireResponse:
+        response: WireResponse = await self._in_thread(wire.handle, request)
+        return response
+
+    async def _in_thread(self, work: Callable[..., Any], *given: Any) -> Any:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_THREADS)
-        return await anyio.to_thread.run_sync(wire.handle, request, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(work, *given, limiter=self._limiter)
 
     def _note(
         self,

@@ -42,6 +42,7 @@ class World:
         self.report_seconds = report_seconds
         self.sync_rows = sync_rows
         self.require_proof = require_proof
+        self.grpc_address = ""  # where the gRPC platforms listen, once they do
         self.clock = Clock(start=start, frozen=frozen)
         self.faults = Faults(self.clock, seed=seed)
         self.journal = Journal()
@@ -97,7 +98,7 @@ class World:
             params=without_secrets(request.params),
             status=response.status if response else None,
             rows=response.rows if response else 0,
-            bytes=len(response.body) if response else 0,
+            bytes=len(response.body) + response.size if response else 0,
             ms=round(seconds * 1000, 2),
             fault=fault,
             batch=part_of_batch,

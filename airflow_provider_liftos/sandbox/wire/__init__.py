@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,15 +38,30 @@ class WireRequest:
         return f"{self.method} {self.route}"
 
 
+@dataclass(slots=True)
+class Streamed:
+    """A body that is made while it is sent; ``rows`` grows with it."""
+
+    parts: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    rows: int = 0
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireResponse:
-    """An answer; ``rows`` counts the records in it, for the journal."""
+    """An answer; ``rows`` counts the records in it, for the journal.
+
+    ``size`` is the number of bytes where they are not ``body``; ``streamed`` stands for a body
+    that is too large to be made before it is sent.
+    """
 
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)
     rows: int = 0
+    size: int = 0
     notes: Mapping[str, object] = field(default_factory=dict)
+    streamed: Streamed | None = None
 
 
 class Wire(Protocol):
