@@ -36,7 +36,7 @@ class PostgresServer:
     def start(self) -> str:
         self._run("initdb", "-D", self._data, "-U", "liftos", "-A", "trust", "-E", "UTF8", "-N")
         # No TCP at all, and no waiting for the disk: the data is thrown away.
-        options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c max_connections=100"
+        options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c max_connections=300"
         log = self._folder / "log"
         self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "30", "-o", options, "start")
         return f"postgresql://liftos@/postgres?host={self._folder}"

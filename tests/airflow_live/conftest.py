@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_liftos.cli import airflow_env
 from airflow_provider_liftos.cli.airflow_api import AirflowApi
 from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.airflow_live.live import CAPS, WAREHOUSES, Live, LoggedIn
+from tests.conftest import postgres_programs
 
 ROOT = Path(__file__).parents[2]
 DAG_FOLDERS = (ROOT / "dags", Path(__file__).parent / "dags")
@@ -44,10 +46,13 @@ def live(
             shutil.copy(file, dags / file.name)
     home = base / "liftos"
     home.mkdir()
-    airflow = Stack(base / "home", dags, env={**settings(home), **logins(base)})
+    database = metadata(request, base / "home")
+    env = {**settings(home), **logins(base), **database}
+    airflow = Stack(base / "home", dags, env=env)
     airflow.api = LoggedIn(airflow.base_url)
     with Sandbox(report_seconds=3.0) as sandbox, airflow as stack:
-        running = Live(stack=stack, sandbox=sandbox, home=home)
+        url = database["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        running = Live(stack=stack, sandbox=sandbox, home=home, metadata_url=url)
         connect(running)
         modules = dict.fromkeys(item.module for item in request.session.items)
         for module in modules:
@@ -60,6 +65,21 @@ def live(
 def stack(live: Live) -> tuple[Stack, AirflowApi]:
     """The same Airflow, with nothing around it."""
     return live.stack, live.api
+
+
+def metadata(request: pytest.FixtureRequest, home: Path) -> dict[str, str]:
+    """Airflow's metadata in Postgres, as in every cluster, where this machine has one.
+
+    Its SQLite now and then answers "database is locked" when many runs are under way.
+    """
+    if postgres_programs() is None:
+        path = f"sqlite:///{airflow_env.database(home)}?timeout=30"
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": path}
+    place = request.getfixturevalue("new_postgres_database")().removeprefix("postgresql://")
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{place}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{place}",
+    }
 
 
 def logins(base: Path) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Live:
     stack: Stack
     sandbox: Sandbox
     home: Path
+    metadata_url: str
     begun: dict[str, Any] = field(default_factory=dict)
 
     @property

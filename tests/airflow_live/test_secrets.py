@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,14 +34,17 @@ def content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def cells(database: Path) -> bytes:
-    """Every value of every table as text: pages of the file may cut one in two."""
+def cells(url: str) -> bytes:
+    """Every value of every table as text: pages of a file may cut one in two."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url)
     out = io.StringIO()
-    with closing(sqlite3.connect(database)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (name,) in names:
-            for row in connection.execute(f'SELECT * FROM "{name}"'):
-                out.write(f"{row!r}\n")
+    with engine.connect() as connection:
+        for name in sa.inspect(engine).get_table_names():
+            for row in connection.execute(sa.text(f'SELECT * FROM "{name}"')):
+                out.write(f"{tuple(row)!r}\n")
+    engine.dispose()
     return out.getvalue().encode()
 
 
@@ -51,9 +52,9 @@ def test_no_secret_is_in_any_log_table_or_file(live):
     live.stack.api.health()
     wanted = secrets(live)
     assert len(wanted) > 8
-    databases = [live.stack.home / "airflow.db", live.home / "state.db"]
+    databases = [live.metadata_url, f"sqlite:///{live.home / 'state.db'}"]
     texts = {str(path): content(path) for path in files(live)}
-    texts |= {f"cells of {path}": cells(path) for path in databases}
+    texts |= {f"cells of {url}": cells(url) for url in databases}
     kinds = {Path(name).suffix for name in texts}
     assert {".log", ".db", ".duckdb", ".zst", ".parquet", ".json"} <= kinds
     account = live.sandbox.world.dataset("meta").accounts[0].id.encode()
