@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup,
 
 from airflow_provider_liftos.hooks import config, registry
 from airflow_provider_liftos.model.report import Report
+from airflow_provider_liftos.operators.assets import platform_asset
 from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.extract import LiftosExtractOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
@@ -75,7 +76,7 @@ class PlatformPipeline:
     @property
     def asset(self) -> Asset:
         """The published tables of this platform; its events carry rows, window and score."""
-        return Asset(name=f"liftos_{self.platform.name}", uri=f"liftos://{self.platform.name}")
+        return platform_asset(self.platform.name)
 
     def params(self) -> dict[str, Param]:
         """What a person may set when starting a run by hand."""
