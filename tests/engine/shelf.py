@@ -49,6 +49,9 @@ class ShelfFileSystem(AbstractFileSystem):
         self._ask("put", path)
         place.write_bytes(value[: len(value) - self.lost])
 
+    def rm_file(self, path: str) -> None:
+        self._place(path).unlink()
+
     def place(self, path: str) -> Path:
         """Where an object lies."""
         return self._place(path)

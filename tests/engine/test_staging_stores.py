@@ -170,6 +170,16 @@ def test_what_is_written_is_there_whole_or_not_at_all(
     assert list(temporary.iterdir()) == []
 
 
+def test_what_a_writer_discards_is_gone_from_the_store(
+    shelf: ShelfFileSystem, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_liftos.engine.staging.ROLL_BYTES", 10)
+    writer = write(staging)
+    assert len(shelf.names()) == 1
+    writer.discard()
+    assert shelf.names() == []
+
+
 def test_a_store_with_folders_has_them_made(shelf: ShelfFileSystem, staging: Staging) -> None:
     path = staging.write_json(staging.folder("manifests", "new"), {"a": 1})
     assert staging.read_json(path) == {"a": 1}
