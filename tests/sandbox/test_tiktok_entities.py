@@ -37,6 +37,13 @@ def test_a_code_is_exchanged_once_for_a_token_that_lives_until_it_is_revoked(
     assert not [secret for secret in own.secrets() if secret in shown]
 
 
+def test_the_sandbox_names_credentials_that_work(sandbox: Sandbox, tiktok: TikTok) -> None:
+    named = tiktok.http.get(f"{sandbox.url}/_sandbox/connections").json()["tiktok"]
+    app = {name: named[name] for name in ("app_id", "secret")}
+    listed = tiktok.get("oauth2/advertiser/get/", token=named["access_token"], **app)["list"]
+    assert len(listed) == 6
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [

@@ -17,7 +17,7 @@ from airflow_provider_liftos.sandbox.journal import without_secrets
 from airflow_provider_liftos.sandbox.wire import WireRequest, WireResponse
 from airflow_provider_liftos.sandbox.world import World
 
-from .auth import REPORTING, Token, Tokens, check_app
+from .auth import APP_ID, APP_SECRET, REPORTING, Token, Tokens, check_app
 from .call import Call, Reply
 from .entities import Entities
 from .errors import (
@@ -98,6 +98,10 @@ class Gateway:
         if given.get("advertiser_id"):
             return str(given["advertiser_id"])
         return str(several[0]) if isinstance(several, list) and len(several) == 1 else None
+
+    def connection(self) -> Mapping[str, str]:
+        """Return a token that sees every advertiser, and its app."""
+        return {"access_token": "sandbox-token", "app_id": APP_ID, "secret": APP_SECRET}
 
     def broken(self, fault: Fault) -> WireResponse:
         """Return code 50000 under HTTP 200, or (``bare``) a 500 that is no envelope."""
