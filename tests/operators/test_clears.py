@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
+from sqlalchemy import select
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.unified import PERFORMANCE
 from airflow_provider_liftos.state.ledger import Ledger
+from airflow_provider_liftos.state.tables import restatements
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from tests.operators.test_partial import Partial
 
@@ -103,3 +106,22 @@ def test_a_cleared_task_of_an_older_run_leaves_newer_rows_alone(run, warehouse):
         run.clear(phase)
         assert rows(warehouse) == before, phase
         assert run.said["publish"]["held"] == 0, phase
+
+
+def test_what_a_day_moved_is_in_the_restatement_ledger(run, liftos):
+    def moved() -> list[tuple]:
+        columns = [restatements.c[name] for name in ("report", "level", "metric", "load_id")]
+        with liftos.store.read() as connection:
+            return sorted(connection.execute(select(*columns)).tuples())
+
+    run.clear("load")
+    assert moved() == []
+    with duckdb.connect(liftos.folder / "warehouse.duckdb") as connection:
+        connection.execute(
+            "UPDATE liftos.performance SET spend = spend + 1 WHERE level = 'account'"
+        )
+    run.clear("load")
+    run.clear("publish")
+    accounts_and_days = 6
+    load_id = run.said["load"]["load_id"]
+    assert moved() == [("basic", "account", "spend", load_id)] * accounts_and_days
