@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup, TriggerRule
 
-from airflow_provider_liftos.hooks import config, registry
+from airflow_provider_liftos.hooks import config, configuration, registry
+from airflow_provider_liftos.hooks.report_types import reports_for
 from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.operators.assets import platform_asset
 from airflow_provider_liftos.operators.audit import LiftosAuditOperator
@@ -18,6 +21,8 @@ from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
 from airflow_provider_liftos.platforms import get
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_REPORTS = (
     "basic:account",
@@ -39,6 +44,7 @@ class PlatformPipeline:
     ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
     ``streams`` None means all the platform has. A run without a window takes ``last_days`` days.
     ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are the audit's.
+    ``defaults`` are values of a run's params for when nobody gives others.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class PlatformPipeline:
         minimum_score: float = 60.0,
         severities: Mapping[str, str] | None = None,
         deferrable: bool = True,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         config.refuse_one_host()
         self.platform = get(platform)
@@ -72,6 +79,35 @@ class PlatformPipeline:
         self.minimum_score = minimum_score
         self.severities = dict(severities or {})
         self.deferrable = deferrable
+        self.defaults = dict(defaults or {})
+
+    @classmethod
+    def from_yaml(cls, source: str | Path, **options: Any) -> dict[str, PlatformPipeline]:
+        """A pipeline for each platform that a configuration names; ``source`` is a path or text.
+
+        ``options`` are those of the constructor and win over the file. What the file asks for and a
+        platform does not offer is logged. Its secrets are not looked at: ``airflow liftos connect``
+        makes connections of them.
+
+        Raises:
+            ConfigurationError: the file has a key or a value that does not exist; the message names
+                it and the nearest right one.
+        """
+        found = configuration.read(source)
+        pipelines = {}
+        for section in found.sections:
+            name, extraction = section.platform.name, found.extraction
+            for line in section.notes:
+                _LOG.warning(line)
+            given = {
+                "conn_id": section.conn_id,
+                "accounts": section.accounts,
+                "reports": reports_for(section.platform, extraction, _LOG.warning),
+                "last_days": extraction.last_days,
+                "defaults": extraction.params,
+            }
+            pipelines[name] = cls(name, **{**given, **options})
+        return pipelines
 
     @property
     def asset(self) -> Asset:
@@ -81,7 +117,7 @@ class PlatformPipeline:
     def params(self) -> dict[str, Param]:
         """What a person may set when starting a run by hand."""
         day: dict[str, Any] = {"type": ["string", "null"], "format": "date"}
-        return {
+        params = {
             "since": Param(None, title="First day", description="In the accounts' zones.", **day),
             "until": Param(None, title="Last day", description="Included.", **day),
             "last_n_days": Param(None, type=["integer", "null"], minimum=1, title="Last N days"),
@@ -99,6 +135,9 @@ class PlatformPipeline:
                 None, type=["array", "null"], items={"type": "string"}, title="Only streams",
                 description=f"Of {', '.join(s.name for s in self.platform.streams)}."),
         }  # fmt: skip
+        for name, value in self.defaults.items():
+            params[name] = Param(value, **params[name].schema)
+        return params
 
     def dag(self, dag_id: str | None = None, *, schedule: Any = DAILY, **kwargs: Any) -> DAG:
         """A DAG around the pipeline: daily, no catch-up, one run at a time."""

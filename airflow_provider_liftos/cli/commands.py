@@ -12,6 +12,7 @@ def get_cli_commands() -> list[CLICommand]:
     folder = Arg(("folder",), help="DAG folder of the cluster; created when missing")  # type: ignore[no-untyped-call]
     force = Arg(("--force",), help="overwrite files that differ", action="store_true")  # type: ignore[no-untyped-call]
     limit = Arg(("--limit",), help="how many entries (default 40)", type=int, default=40)  # type: ignore[no-untyped-call]
+    configuration = Arg(("configuration",), help="YAML file")  # type: ignore[no-untyped-call]
     org = Arg(("--org",), help="organization (default: default)", default="default")  # type: ignore[no-untyped-call]
     return [
         GroupCommand(
@@ -29,6 +30,12 @@ def get_cli_commands() -> list[CLICommand]:
                     help="Show the run ledger",
                     func=_load("runs.runs"),
                     args=(limit, org),
+                ),
+                ActionCommand(
+                    name="connect",
+                    help="Make connections of a YAML configuration and the environment",
+                    func=_load("connect.connect"),
+                    args=(configuration,),
                 ),
                 ActionCommand(
                     name="campaign-report",

@@ -28,6 +28,7 @@ def things() -> dict[str, set[str]]:
             "airflow liftos scaffold",
             "airflow liftos runs",
             "airflow liftos campaign-report",
+            "airflow liftos connect",
             "liftos-sandbox",
         },
         "make targets": {f"make {name}" for name in ("demo", "up", "down", "test", "lint")},
