@@ -251,7 +251,7 @@ class Extraction:
         points = [p for p in points if p.slice.account_id not in self._pauses]
         if not points:
             return
-        import pyarrow as _  # noqa: F401  loaded first by a thread of a pool, it may crash (25.0)
+        import pyarrow as pa  # noqa: F401  loaded first by a thread of a pool, it may crash (25.0)
 
         threads = min(self.options.fetch_threads, len(points))
         with ThreadPoolExecutor(max_workers=threads) as pool:
