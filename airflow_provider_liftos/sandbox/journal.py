@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-_SECRET = ("token", "secret", "proof", "password", "sign", "code_verifier")
+_SECRET = ("token", "secret", "proof", "password", "sign", "code_verifier", "assertion")
+_SECRET_NAMES = ("code", "auth_code")  # of consent: whoever has one has the account
 _KEPT = 200_000
 _HIDDEN = "***"
 
@@ -49,7 +50,7 @@ def without_secrets(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(name: str, value: str) -> str:
-    if any(word in name.lower() for word in _SECRET):
+    if name.lower() in _SECRET_NAMES or any(word in name.lower() for word in _SECRET):
         return _HIDDEN
     if name == "batch":  # its items may carry tokens, and are written down one by one
         return f"({len(value)} characters)"

@@ -1,7 +1,8 @@
 """Truth of Google Ads: fractional conversions, keywords, and its own breakdowns.
 
 Breakdowns: ``age``, ``gender``, ``country``, ``region``, ``device``, ``network``, ``hour``,
-``conversion_action``, ``search_term``, ``headline``, ``description``; values are the platform's
+``conversion_action``, ``search_term``, ``headline``, ``description``, ``location_type`` (which
+geographic rows are always split by); values are the platform's
 own words (``AGE_RANGE_18_24``, ``MOBILE``). Level ``keyword`` lies below ``ad_group``. Sums of a
 breakdown may be less than the whole where the platform hides parts: search terms of few people,
 demographics of shopping campaigns, keywords outside of search.
@@ -26,15 +27,17 @@ from .dataset.google_ads import (
     cells,
     hundredths,
     keywords,
+    location_type,
 )
 from .dataset.metrics import DEFAULT_WINDOW, Metrics
 from .truth import LEVELS, Question, UnknownTruthError, accounts_of, major
 
 KEYWORD = "keyword"
+_KNOWN_HOW = "location_type"
 _DIMENSION_OF = {"country": "place", "region": "place"}
 BREAKDOWNS = (
     *("age", "gender", "country", "region", "device", "network", "hour"),
-    *("conversion_action", "search_term", "headline", "description"),
+    *("conversion_action", "search_term", "headline", "description", "location_type"),
 )
 _COUNTS = ("impressions", "clicks", "spend")
 _WEIGHED: dict[str, Weights] = {
@@ -87,7 +90,7 @@ def _check(question: Question) -> None:
 
 
 def _dimensions(question: Question) -> list[str]:
-    asked = {_DIMENSION_OF.get(name, name) for name in question.breakdowns}
+    asked = {_DIMENSION_OF.get(name, name) for name in question.breakdowns if name != _KNOWN_HOW}
     if question.level == KEYWORD:
         asked.add(KEYWORD)
     return sorted(asked, key=ORDER.index)
@@ -125,6 +128,9 @@ def _key(fact: Fact, question: Question, values: dict[str, Any]) -> dict[str, st
         key["keyword"] = values[KEYWORD].text
         key["match_type"] = values[KEYWORD].match_type
     for name in question.breakdowns:
+        if name == _KNOWN_HOW:
+            key[name] = location_type(ad)
+            continue
         key |= _SHOWN.get(name, _plain(name))(values[_DIMENSION_OF.get(name, name)], ad.account)
     return key
 

@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.sandbox.client import Wire
+from tests.sandbox.google_client import GoogleWire
 from tests.sandbox.tiktok_client import TikTok
 
 # Noon in Berlin, four in the morning in Los Angeles; both changed their clocks within the data.
@@ -33,6 +34,20 @@ def wire(sandbox: Sandbox) -> Iterator[Wire]:
     wire = Wire(sandbox)
     yield wire
     wire.http.close()
+
+
+@pytest.fixture
+def google(sandbox: Sandbox) -> Iterator[GoogleWire]:
+    wire = GoogleWire(sandbox)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def own_google(own: Sandbox) -> Iterator[GoogleWire]:
+    wire = GoogleWire(own)
+    yield wire
+    wire.close()
 
 
 @pytest.fixture
