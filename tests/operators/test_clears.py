@@ -112,7 +112,7 @@ def test_what_a_day_moved_is_in_the_restatement_ledger(run, liftos):
     def moved() -> list[tuple]:
         columns = [restatements.c[name] for name in ("report", "level", "metric", "load_id")]
         with liftos.store.read() as connection:
-            return sorted(connection.execute(select(*columns)).tuples())
+            return sorted(map(tuple, connection.execute(select(*columns))))
 
     run.clear("load")
     assert moved() == []
