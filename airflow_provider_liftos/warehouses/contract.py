@@ -26,7 +26,9 @@ class Capabilities:
     ``ratio`` is the type in which quotients are computed. ``convert`` is ``{amount}`` (money) times
     ``{times}`` over ``{by}`` (decimals with six places), exact until it is rounded once, half away
     from zero, to money; null where that does not fit. ``unnest`` makes rows of a placeholder's list
-    of ``{type}``; several of them in one SELECT go side by side.
+    of ``{type}``; several of them in one SELECT go side by side. ``plus_hours`` is what a clock
+    without a zone shows ``{hours}`` after ``{day}`` began; ``zoned`` is what a clock of zone
+    ``{there}`` shows when one of ``{here}`` shows ``{clock}``.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Capabilities:
     days: str
     convert: str
     unnest: str
+    plus_hours: str
+    zoned: str
     quote: str = '"'
 
     def ident(self, *parts: str) -> str:

@@ -71,6 +71,8 @@ CAPABILITIES = Capabilities(
     " FROM generate_series(CAST(? AS DATE), CAST(? AS DATE), INTERVAL 1 DAY) AS days(day)",
     convert=_CONVERT,
     unnest="unnest(CAST(? AS {type}[]))",
+    plus_hours="CAST({day} AS TIMESTAMP) + to_hours(CAST({hours} AS INTEGER))",
+    zoned="timezone({there}, timezone({here}, {clock}))",
 )
 
 

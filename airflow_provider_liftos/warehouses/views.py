@@ -19,7 +19,8 @@ from airflow_provider_liftos.model.report import DEFAULT_WINDOW, Level
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, Kind
 from airflow_provider_liftos.transforms.rates import BASE
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
-from airflow_provider_liftos.warehouses.record_views import record_views
+from airflow_provider_liftos.warehouses.record_views import quoted, record_views
+from airflow_provider_liftos.warehouses.utc_days import utc_day_views
 
 _IDS: dict[Level, tuple[str, ...]] = {
     Level.ACCOUNT: ("account_id", "account_name"),
@@ -96,6 +97,9 @@ def create_views(layout: Layout, settings: ViewSettings) -> list[str]:
     selects = {view.name: _select(layout, settings, view) for view in VIEWS}
     selects[FX_GAPS] = _gaps(layout, settings)
     selects |= record_views(layout, _report(layout.capabilities, settings))
+    selects |= {
+        name: quoted(layout.capabilities, text) for name, text in utc_day_views(layout).items()
+    }
     return [
         f"CREATE OR REPLACE VIEW {layout.published(name)} AS {select}"
         for name, select in selects.items()
