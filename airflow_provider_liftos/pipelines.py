@@ -24,16 +24,6 @@ from airflow_provider_liftos.platforms import get
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT_REPORTS = (
-    "basic:account",
-    "basic:campaign",
-    "basic:ad_group",
-    "basic:ad",
-    "demographics_age_and_gender:campaign",
-    "demographics_country:campaign",
-    "delivery_platform_and_device:campaign",
-)
-
 DAILY = "0 10 * * *"
 """10:00 UTC: yesterday is over from Sydney to Honolulu."""
 
@@ -42,8 +32,9 @@ class PlatformPipeline:
     """Plan, extract, normalize, load, audit and publish one platform.
 
     ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
-    ``streams`` None means all the platform has. A run without a window takes ``last_days`` days.
-    ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are the audit's.
+    None means the usual ones of the platform, and all of its streams. A run without a window takes
+    ``last_days`` days. ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are
+    the audit's.
     ``defaults`` are values of a run's params for when nobody gives others.
     """
 
@@ -53,7 +44,7 @@ class PlatformPipeline:
         *,
         conn_id: str | None = None,
         warehouse_conn_id: str | None = None,
-        reports: Sequence[Report | str | Mapping[str, Any]] = DEFAULT_REPORTS,
+        reports: Sequence[Report | str | Mapping[str, Any]] | None = None,
         streams: Sequence[str] | None = None,
         accounts: Sequence[str] = (),
         last_days: int = 30,
@@ -69,7 +60,7 @@ class PlatformPipeline:
         self.platform = get(platform)
         self.conn_id = conn_id or registry.default_conn_id(platform)
         self.warehouse_conn_id = warehouse_conn_id
-        self.reports = list(reports)
+        self.reports = list(self.platform.usual_reports if reports is None else reports)
         self.streams = [s.name for s in self.platform.streams] if streams is None else list(streams)
         self.accounts = list(accounts)
         self.last_days = last_days

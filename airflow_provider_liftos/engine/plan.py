@@ -123,6 +123,9 @@ def slices(
     Each report is checked here, before anything is submitted. ``memories`` holds what ``memory``
     says of each account: how far a window may be widened for increments of several days.
     """
+    for report in reports:
+        if report.query and not platform.query_language:
+            raise ConfigurationError(f"{platform.title} has no query language; leave query out")
     checked = [platform.check(report) for report in reports]
     names = [f"{report.name}:{report.level}" for report in checked]
     if doubles := {name for name in names if names.count(name) > 1}:

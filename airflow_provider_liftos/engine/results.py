@@ -118,7 +118,7 @@ def _why(failed: Sequence[Checkpoint]) -> str:
 
 
 def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
-    """The ids that a search brought: the ``*_id`` of each row that is not the account's."""
+    """The ids that a search brought: what ends in ``id`` in each row, except the account's."""
     import json
 
     found: list[str] = []
@@ -128,6 +128,6 @@ def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
             found += [
                 str(value)
                 for name, value in row.items()
-                if name.endswith("_id") and name != "account_id"
+                if name.endswith(("_id", ".id")) and name != "account_id"
             ]
     return found

@@ -115,7 +115,7 @@ class LiftosHook(BaseHook):
 
 def read_connection(platform: Platform, connection: Any) -> Credentials:
     """Turn an Airflow connection into credentials; also ``facebook_social`` and its like."""
-    extra: dict[str, Any] = dict(connection.extra_dejson)
+    extra: dict[str, Any] = dict(platform.adopt(connection.extra_dejson))
     secret_names = {field.name for field in platform.conn_fields if field.secret}
     secrets = {name: Secret(str(extra.pop(name) or "")) for name in secret_names if name in extra}
     if connection.password and not secrets.get("access_token"):

@@ -232,7 +232,8 @@ class RowMapping:
     ``windows`` more of them per attribution window, each of which becomes a row. ``unnest`` names
     list columns whose items become rows of their own, known to the SQL as ``list_name`` and
     ``item``. ``required`` names raw columns without which a row cannot be kept; the first of them
-    is its day. ``measures`` are the raw columns that are not dimensions.
+    is its day. ``measures`` are the raw columns that are not dimensions. Where the platform's rows
+    are finer than the report's, those that share a key are ``added`` up.
     """
 
     raw: Mapping[str, str]
@@ -241,6 +242,20 @@ class RowMapping:
     unnest: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    added: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What rows of a report may lack or have too much, by the platform's own rules.
+
+    ``sparse``: a day with delivery may have no row. ``partial``: rows may come to less than the
+    account's total also without breakdowns. ``overlapping``: rows count some things several times.
+    """
+
+    sparse: bool = False
+    partial: bool = False
+    overlapping: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +268,9 @@ class Availability:
     note: str = ""
 
 
+USUAL_REPORTS = ("basic:account", "basic:campaign", "basic:ad_group", "basic:ad")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """Everything the engines need to know of a platform; no engine knows one by name.
@@ -262,7 +280,9 @@ class Platform:
     says, and where that says None, submitted as a ``prepared`` one. ``longest`` is how many days a
     slice of a report may have; ``at_once_days`` the same for reports that the platform was asked
     to prepare and will not. ``notices`` reads from an answer's headers what a person should be
-    told.
+    told. ``adopt`` reads a connection's extra, also as other tools have written it.
+    ``usual_reports`` are what a pipeline brings unless told otherwise. A platform with a
+    ``query_language`` takes reports made of users' own queries.
     """
 
     name: str
@@ -296,6 +316,10 @@ class Platform:
     longest: Callable[[Report], int | None] = lambda _report: None
     at_once_days: int = 30
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
+    adopt: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda extra: extra
+    usual_reports: tuple[str, ...] = USUAL_REPORTS
+    query_language: str = ""
+    coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; ConfigurationError lists the others."""

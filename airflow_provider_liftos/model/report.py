@@ -31,7 +31,8 @@ class Report:
 
     ``name`` is a preset's name or the user's own; it is part of every row's key.
     ``attribution_windows`` holds the platform's names, or ``default`` for the account's setting.
-    ``time_increment`` is in days; 1 gives daily rows.
+    ``time_increment`` is in days; 1 gives daily rows. ``query`` is the user's own, in the language
+    of a platform that has one; metrics and breakdowns are then read from it.
     """
 
     name: str = "basic"
@@ -41,6 +42,7 @@ class Report:
     action_breakdowns: tuple[str, ...] = ()
     attribution_windows: tuple[str, ...] = (DEFAULT_WINDOW,)
     time_increment: int = 1
+    query: str = ""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Report:

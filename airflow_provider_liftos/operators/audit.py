@@ -68,6 +68,7 @@ class LiftosAuditOperator(LiftosOperator):
                 today=datetime.fromtimestamp(store.clock.now(), UTC),
                 policy=Policy(block_on=frozenset(self.block_on), minimum_score=self.minimum_score),
                 delay_days=platform.availability.delay_days,
+                coverage=platform.coverage,
                 severities=self.severities,
                 staging=staging,
             )

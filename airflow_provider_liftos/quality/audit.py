@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
-from airflow_provider_liftos.model.report import Account
+from airflow_provider_liftos.model.platform import Coverage
+from airflow_provider_liftos.model.report import Account, Report
 from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.quality import days, facts, frames, gx, settled, suites
 from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
@@ -76,6 +77,7 @@ def audit(
     policy: Policy | None = None,
     delay_days: int = 1,
     exact: Collection[str] = (),
+    coverage: Callable[[Report], Coverage] = lambda _report: Coverage(),
     severities: Mapping[str, str] | None = None,
     table_of: TableOf | None = None,
     staging: Staging | None = None,
@@ -85,9 +87,10 @@ def audit(
     ``unplanned`` are further expected accounts that nothing could be asked for, with the reason.
     ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
     published before; None asks the warehouse. ``delay_days`` is how late the platform is by nature.
-    ``exact`` names reports whose breakdown values partition every row. ``severities`` regrades
-    rules by name. ``staging`` is where the manifest's files are; without it they are taken to be
-    paths of this host, as they were when they were loaded.
+    ``exact`` names reports whose breakdown values partition every row; ``coverage`` says what rows
+    of a report may lack by the platform's own rules. ``severities`` regrades rules by name.
+    ``staging`` is where the manifest's files are; without it they are taken to be paths of this
+    host, as they were when they were loaded.
 
     Raises:
         ConfigurationError: a regraded rule or its severity does not exist.
@@ -108,7 +111,7 @@ def audit(
         *run.slice_findings(
             facts.Facts(
                 manifest=manifest, loaded=loaded, published=known, standing=standing,
-                today=today, delay_days=delay_days, exact=exact,
+                today=today, delay_days=delay_days, exact=exact, coverage=coverage,
                 able=_able(warehouse, manifest),
             )
         ),

@@ -5,13 +5,14 @@ Not a number means that the rule does not apply. Each number comes with a note f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import nan
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.platform import Coverage
 from airflow_provider_liftos.model.report import Level, Report
 from airflow_provider_liftos.quality.days import (
     Key,
@@ -49,7 +50,8 @@ def _day_in(timezone: str, moment: date | datetime) -> date:
 class Facts:
     """What is known of a run when its slices are judged as wholes.
 
-    ``able`` are accounts that could deliver when they were last looked at. ``standing`` tells of
+    ``coverage`` says what rows of a report may lack by the platform's own rules; ``able`` are
+    accounts that could deliver when they were last looked at. ``standing`` tells of
     slices that are published already; those that are superseded are neither judged nor compared
     with.
     """
@@ -60,6 +62,7 @@ class Facts:
     today: date | datetime
     delay_days: int = 1
     exact: Collection[str] = frozenset()
+    coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
     able: Collection[str] = frozenset()
     standing: Mapping[str, Standing] = field(default_factory=dict)
     _history: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
@@ -120,6 +123,8 @@ class Facts:
     def _lateness(self, result: SliceResult) -> Number:
         """Days that the newest one is behind; only the newest slice of a report can be late."""
         window, report = result.slice.window, _report(result)
+        if self.coverage(report).sparse:
+            return NOTHING
         newest_slice = max(r.slice.window.until for r in self._complete[key_of(result)])
         due = min(self._due(result), window.until)
         if window.until < newest_slice or due < window.since:
@@ -133,7 +138,8 @@ class Facts:
 
     def _gaps(self, result: SliceResult) -> Number:
         """Days without rows between days with spend."""
-        if _report(result).time_increment != 1:
+        report = _report(result)
+        if report.time_increment != 1 or self.coverage(report).sparse:
             return NOTHING
         key = key_of(result)
         there = {day for (day, _), _ in self._days(key, result)}
@@ -170,9 +176,15 @@ class Facts:
         else:
             told = spent is not None or self._known(result)
             return {"empty_is_not_zero": (0, "") if told else NOTHING}
-        if _report(result).action_breakdowns:  # no action, no row
+        if _report(result).action_breakdowns or self._lacks(result):  # no action, no row
             rule = "delivery_goes_on"
         return {"empty_is_not_zero": (0, ""), rule: (1, note)}
+
+    def _lacks(self, result: SliceResult) -> bool:
+        """Whether rows may lawfully be missing; never those that were there with spend."""
+        coverage = self.coverage(_report(result))
+        spent = any(day.spend and day.has_spend for day in self._known(result))
+        return (coverage.sparse or coverage.partial) and not spent
 
     def _known(self, result: SliceResult) -> list[PublishedDay]:
         """Days of the slice that were published before."""
@@ -232,7 +244,7 @@ class Facts:
 
     def _spending_level(self, result: SliceResult) -> str:
         account, report, own = key_of(result)
-        if not _is_plain(result):
+        if not _is_plain(result) or self.coverage(_report(result)).partial:
             return ""
         for level in COARSEST_FIRST:
             days = self._days((account, report, level), result)
@@ -241,12 +253,16 @@ class Facts:
         return ""
 
     def _levels(self, result: SliceResult) -> Number:
-        """Drift from the coarsest level, in tolerances."""
+        """Drift from the coarsest level, in tolerances; of partial ones what is too much."""
         account, report, own = key_of(result)
+        coverage = self.coverage(_report(result))
+        if coverage.overlapping:
+            return NOTHING
+        compare = excess if coverage.partial else drift
         for level in COARSEST_FIRST[: COARSEST_FIRST.index(Level(own))]:
             reference = (account, report, str(level))
             if common := self._common(result, reference):
-                value, worst = drift(
+                value, worst = compare(
                     dict(self._days(key_of(result), common)), dict(self._days(reference, common))
                 )
                 return value, f"{worst} at {level} level"
@@ -255,7 +271,8 @@ class Facts:
     def _breakdowns(self, result: SliceResult) -> Number:
         """Excess over the un-broken total, in tolerances; for exact ones also what is missing."""
         report = _report(result)
-        if not report.breakdowns or report.action_breakdowns:
+        overlapping = self.coverage(report).overlapping
+        if not report.breakdowns or report.action_breakdowns or overlapping:
             return NOTHING
         compare = drift if report.name in self.exact else excess
         for reference in self._unbroken(result):

@@ -60,9 +60,11 @@ def report_sql(
         )
     )
     rows = f"SELECT * FROM {source} WHERE {good}"
-    if mapping.unnest:
-        # Their items are added up, so a row that came twice must go before.
+    grouped = bool(mapping.unnest) or mapping.added
+    if grouped:
+        # They, or their items, are added up, so a row that came twice must go before.
         rows = f"SELECT DISTINCT * FROM ({rows})"
+    if mapping.unnest:
         rows = " UNION ALL ".join(
             f"SELECT *, {literal(name)} AS list_name, unnest({identifier(name)}) AS item"
             f" FROM ({rows})"
@@ -73,9 +75,9 @@ def report_sql(
         _named(PERFORMANCE, {**mapping.select, **extra}, fixed, facts, window)
         for window, extra in mapping.windows.items()
     )
-    select = _typed(PERFORMANCE, grouped=bool(mapping.unnest))
+    select = _typed(PERFORMANCE, grouped=grouped)
     return f"WITH rows_ AS ({rows}), named AS ({named}) SELECT {select} FROM named" + (
-        " GROUP BY ALL" if mapping.unnest else ""
+        " GROUP BY ALL" if grouped else ""
     )
 
 
@@ -240,7 +242,7 @@ def _cast(column: Column) -> str:
 def _typed(table: Table, *, grouped: bool) -> str:
     columns = []
     for column in table.columns:
-        if grouped and column.name in {"actions", "actions_value"}:
+        if grouped and column.role is Role.METRIC:
             name = identifier(column.name)
             cast = f"try_cast({name} AS {TYPES[column.kind]})"
             columns.append(f"sum({cast})::{TYPES[column.kind]} AS {name}")

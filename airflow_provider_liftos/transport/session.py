@@ -230,7 +230,7 @@ class Session:
             self.usage.throttled_seconds += wait
             yield Sleep(wait)
         yield from self._renew_grant()
-        request = replace(request, via=self.via.get(request.account or ""))
+        request = replace(request, via=request.via or self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
         yield from self._heed(response, request)

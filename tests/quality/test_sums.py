@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.engine.manifest import File
+from airflow_provider_liftos.model.platform import Coverage
 from airflow_provider_liftos.model.report import Account, Level
 from airflow_provider_liftos.quality.days import PublishedDay
 from airflow_provider_liftos.quality.facts import due_day
@@ -265,6 +266,38 @@ def test_a_report_by_action_may_be_empty_on_any_day(scene: Scene) -> None:
     scene.published(BEFORE, DAY2, spend=None)
     outcome = scene.audit(scene.stage(actions, []))
     assert failing(outcome) == {"delivery_goes_on"}
+
+
+def test_a_report_that_lawfully_lacks_rows_may_be_empty_or_full_of_gaps(scene: Scene) -> None:
+    scene.published(BEFORE, report="countries")
+    scene.published(AFTER, report="countries")
+    sparse = {"coverage": lambda report: Coverage(sparse=report.name == "countries")}
+    total = scene.stage(part(), CLEAN)
+    quiet = scene.stage(part(**COUNTRY), [])
+    assert failing(scene.audit(total, quiet, **sparse)) == {"delivery_goes_on"}
+    gaps = scene.stage(part(**COUNTRY), by_country(days(DAY1)))
+    assert not failing(scene.audit(total, gaps, **sparse))
+
+
+def test_spend_that_was_published_does_not_vanish_from_such_a_report_either(scene: Scene) -> None:
+    scene.published(DAY2, spend=7)
+    outcome = scene.audit(scene.stage(part(), []), coverage=lambda _: Coverage(sparse=True))
+    assert failing(outcome) == {"empty_is_not_zero"}
+
+
+def test_a_finer_level_may_lack_what_has_no_such_parts_but_never_hold_more(scene: Scene) -> None:
+    partial = {"coverage": lambda report: Coverage(partial=report.level is Level.AD)}
+    whole = scene.stage(part(), CLEAN)
+    ads = [row | {"level": "ad", "ad_id": "a1", "ad_group_id": "g1"} for row in CLEAN]
+    few = scene.stage(part(level=Level.AD), ads[:3])
+    assert "levels_add_up" in failing(scene.audit(whole, few))
+    assert "levels_add_up" not in failing(scene.audit(whole, few, **partial))
+
+
+def test_what_counts_things_several_times_is_not_added_up(scene: Scene) -> None:
+    whole, double = scene.stage(part(), CLEAN), scene.stage(part(**COUNTRY), by_country(CLEAN, 1.0))
+    assert failing(scene.audit(whole, double)) == {"breakdowns_add_up"}
+    assert not failing(scene.audit(whole, double, coverage=lambda _: Coverage(overlapping=True)))
 
 
 def test_an_empty_answer_after_days_without_spend_is_lawful(scene: Scene) -> None:

@@ -73,6 +73,11 @@ PLATFORM = Platform(
     accounts=entities.accounts,
     prepared=insights.REPORTS,
     presets=insights.PRESETS,
+    usual_reports=(
+        "basic:account", "basic:campaign", "basic:ad_group", "basic:ad",
+        "demographics_age_and_gender:campaign", "demographics_country:campaign",
+        "delivery_platform_and_device:campaign",
+    ),
     check=insights.check,
     mapping=mapping.mapping,
     minor_units=money.offset,
