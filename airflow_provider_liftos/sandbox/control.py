@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from . import truth_google_ads
+from . import truth_google_ads, truth_tiktok
 from .dataset.dimensions import own_name
 from .faults import UnknownFaultError
 from .truth import Question, UnknownTruthError, ask, default_range, entities, parse_moment
@@ -52,7 +52,10 @@ def truth(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
         window=str(asked.get("window") or "default"),
         as_of=as_of,
     )
-    return (truth_google_ads.ask if platform == "google_ads" else ask)(question, dataset)
+    return _OWN_TRUTH.get(platform, ask)(question, dataset)
+
+
+_OWN_TRUTH = {"google_ads": truth_google_ads.ask, "tiktok": truth_tiktok.ask}
 
 
 def _day(text: Any, otherwise: date) -> date:

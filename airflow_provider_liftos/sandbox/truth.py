@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -55,17 +55,24 @@ def parse_moment(text: str | datetime | None, now: datetime) -> datetime:
     return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
-def ask(question: Question, dataset: Dataset) -> dict[str, Any]:
+Ids = Callable[[Entity], dict[str, str]]
+
+
+def ask(
+    question: Question, dataset: Dataset, levels: Mapping[str, Ids] | None = None
+) -> dict[str, Any]:
     """Return ``{"rows": [...], "sums": {...}}`` for ``question``.
 
+    ``levels`` says which ids a row of each level has, where a platform's are its own.
     Reach is absent from the sums because it does not add up. Conversions of a breakdown for
     which the platform keeps them back are null in the rows and named in ``withheld``.
     """
-    _check(question)
+    levels = levels or IDS
+    _check(question, levels)
     rows = [
         row
         for account in accounts_of(question.account, dataset)
-        for row in _account_rows(question, account, dataset)
+        for row in _account_rows(question, account, dataset, levels[question.level])
     ]
     withheld = withholds_conversions(question.breakdowns)
     for row in rows:
@@ -93,9 +100,9 @@ def entities(stream: str, account: str | None, dataset: Dataset, now: datetime) 
     return {"rows": rows, "sums": {"rows": len(rows), "deleted": gone, "listed": len(rows) - gone}}
 
 
-def _check(question: Question) -> None:
-    if question.level not in LEVELS:
-        raise UnknownTruthError(f"level={question.level!r} is none of {', '.join(LEVELS)}")
+def _check(question: Question, levels: Mapping[str, Ids]) -> None:
+    if question.level not in levels:
+        raise UnknownTruthError(f"level={question.level!r} is none of {', '.join(levels)}")
     for name in question.breakdowns:
         if name not in DIMENSIONS:
             raise UnknownTruthError(f"breakdown={name!r} is none of {', '.join(DIMENSIONS)}")
@@ -118,7 +125,7 @@ def accounts_of(identity: str | None, dataset: Dataset) -> Sequence[Account]:
 
 
 def _account_rows(
-    question: Question, account: Account, dataset: Dataset
+    question: Question, account: Account, dataset: Dataset, ids_of: Ids
 ) -> Iterator[dict[str, Any]]:
     at = dataset.moment(account, question.as_of)
     first = max(question.since, dataset.first_day(account))
@@ -127,7 +134,7 @@ def _account_rows(
         day = date.fromordinal(ordinal)
         groups: dict[tuple[Any, ...], dict[str, Any]] = {}
         for fact in dataset.day(account, day, at):
-            ids = _IDS[question.level](fact.ad)
+            ids = ids_of(fact.ad)
             for cell in divide(fact, question.breakdowns):
                 key = (*ids.values(), *map(describe, cell.values))
                 row = groups.get(key)
@@ -137,7 +144,7 @@ def _account_rows(
         yield from groups.values()
 
 
-_IDS: dict[str, Callable[[Entity], dict[str, str]]] = {
+IDS: Mapping[str, Ids] = {
     "account": lambda _: {},
     "campaign": lambda ad: {"campaign_id": _id(ad.campaign)},
     "ad_group": lambda ad: {"campaign_id": _id(ad.campaign), "ad_group_id": _id(ad.group)},

@@ -50,7 +50,7 @@ def test_a_file_may_come_from_an_address_that_is_good_for_an_hour(
         "total_complete_payment_rate",
     ]  # fmt: skip
     assert len(rows) == own.truth(
-        platform="tiktok", level="ad", account=eur, since="2026-11-13", until="2026-11-19"
+        platform="tiktok", level="creative", account=eur, since="2026-11-13", until="2026-11-19"
     )["sums"]["rows"]  # fmt: skip
     assert httpx2.get(data["download_url"] + "0").status_code == 403
     own.clock.advance(3600)

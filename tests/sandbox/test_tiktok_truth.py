@@ -10,6 +10,7 @@ from airflow_provider_liftos.sandbox.wire.tiktok import reports
 from tests.sandbox.tiktok_client import LEVELS, WEEK, TikTok, sums, truth_sums
 
 SPANS = (("2026-09-22", "2026-10-21"), ("2026-10-22", "2026-11-20"), ("2026-11-21", "2026-11-22"))
+OURS = {name: "creative" if name == "ad" else name for name in LEVELS}
 DAYS = {"since": WEEK["start_date"], "until": WEEK["end_date"]}
 
 
@@ -25,7 +26,7 @@ def test_reports_at_once_arrive_at_the_truth_at_every_level(
             for start, end in SPANS
             for row in tiktok.report(advertiser, level, start_date=start, end_date=end)
         ]
-        truth = sandbox.truth(platform="tiktok", level=level, account=advertiser)
+        truth = sandbox.truth(platform="tiktok", level=OURS[level], account=advertiser)
         assert sums(rows) == truth_sums(truth)
         assert {(row[identity], row["stat_time_day"][:10]) for row in rows} == {
             (row[truth_id], row["date"]) for row in truth["rows"]
@@ -38,7 +39,7 @@ def test_files_of_tasks_arrive_at_the_truth_at_every_level(
 ) -> None:
     for advertiser in tiktok.accounts().values():
         task = tiktok.task(advertiser, level, start_date="2026-09-01", end_date="2026-11-22")
-        truth = sandbox.truth(platform="tiktok", level=level, account=advertiser)
+        truth = sandbox.truth(platform="tiktok", level=OURS[level], account=advertiser)
         assert sums(tiktok.file(advertiser, task)) == truth_sums(truth)
 
 
@@ -49,7 +50,7 @@ def test_breakdowns_arrive_at_the_truth_both_ways(
 ) -> None:
     advertiser, names = tiktok.accounts()[currency], tuple(breakdown.split(","))
     truth = sandbox.truth(
-        platform="tiktok", level="ad", account=advertiser, breakdown=breakdown, **DAYS
+        platform="tiktok", level="creative", account=advertiser, breakdown=breakdown, **DAYS
     )
     rows = tiktok.report(advertiser, breakdown=names)
     assert sums(rows) == truth_sums(truth)
@@ -57,7 +58,9 @@ def test_breakdowns_arrive_at_the_truth_both_ways(
         assert {row[name] for row in rows} == {row[name] for row in truth["rows"]}
     file = tiktok.file(advertiser, tiktok.task(advertiser, breakdown=names))
     assert sums(file) == truth_sums(truth)
-    whole = truth_sums(sandbox.truth(platform="tiktok", level="ad", account=advertiser, **DAYS))
+    whole = truth_sums(
+        sandbox.truth(platform="tiktok", level="creative", account=advertiser, **DAYS)
+    )
     assert {**truth_sums(truth), "rows": 0} == {**whole, "rows": 0}
 
 
@@ -68,13 +71,15 @@ def test_hours_add_up_to_the_day_also_where_the_clock_changed(
     rows = tiktok.report(
         advertiser, dimensions=["ad_id", "stat_time_hour"], start_date=day, end_date=day
     )
-    whole = sandbox.truth(platform="tiktok", level="ad", account=advertiser, since=day, until=day)
+    whole = sandbox.truth(
+        platform="tiktok", level="creative", account=advertiser, since=day, until=day
+    )
     assert {**sums(rows), "rows": 0} == {**truth_sums(whole), "rows": 0}
     assert {row["stat_time_hour"] for row in rows} == {
         f"{day} {hour:02d}:00:00" for hour in range(24)
     }
     hours = sandbox.truth(
-        platform="tiktok", level="ad", account=advertiser, since=day, until=day,
+        platform="tiktok", level="creative", account=advertiser, since=day, until=day,
         breakdown="stat_time_hour",
     )  # fmt: skip
     assert len(hours["rows"]) == len(rows)
@@ -118,7 +123,7 @@ def test_a_row_lost_in_a_handler_shows(
     advertiser = tiktok.accounts()["USD"]
     gathered = reports.gathered
     monkeypatch.setattr(reports, "gathered", lambda scene: gathered(scene)[1:])
-    truth = sandbox.truth(platform="tiktok", level="ad", account=advertiser, **DAYS)
+    truth = sandbox.truth(platform="tiktok", level="creative", account=advertiser, **DAYS)
     assert sums(tiktok.report(advertiser)) != truth_sums(truth)
 
 
@@ -161,6 +166,21 @@ def test_creatives_and_audiences_are_those_of_the_truth(sandbox: Sandbox, tiktok
     assert {row["audience_id"] for row in listed} == {
         row["id"] for row in audiences if not row["deleted"]
     }
+
+
+def test_ads_of_smart_campaigns_are_counted_once_with_all_their_creatives(
+    sandbox: Sandbox, tiktok: TikTok
+) -> None:
+    advertiser = tiktok.accounts()["EUR"]
+    truth = sandbox.truth(platform="tiktok", level="ad", account=advertiser, **DAYS)
+    rows = tiktok.report(advertiser, dimensions=["ad_id_v2", "stat_time_day"])
+    assert sums(rows) == truth_sums(truth)
+    assert {(row["ad_id_v2"], row["stat_time_day"][:10]) for row in rows} == {
+        (row["ad_id"], row["date"]) for row in truth["rows"]
+    }
+    parts = sandbox.truth(platform="tiktok", level="creative", account=advertiser, **DAYS)
+    assert len(parts["rows"]) > len(truth["rows"])
+    assert parts["sums"] | {"rows": 0} == truth["sums"] | {"rows": 0}
 
 
 def test_ids_have_nineteen_digits(tiktok: TikTok) -> None:

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from airflow_provider_liftos.sandbox.dataset import Entity
 from airflow_provider_liftos.sandbox.dataset.chance import number, pick
+from airflow_provider_liftos.sandbox.dataset.tiktok import is_smart
 
 from .library_fields import image_id, is_video, video_id
-from .view import Getter, View, is_smart, named, secondary_status, stamp
+from .view import Getter, View, named, secondary_status, stamp
 
 OBJECTIVES = {
     "sales": "WEB_CONVERSIONS",

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_liftos.sandbox.dataset import Entity
+from airflow_provider_liftos.sandbox.dataset.tiktok import is_smart
 
 from . import entity_fields as having
 from . import known_fields as known
 from . import library_fields as library
 from .library_fields import is_video
-from .view import Getter, View, is_smart
+from .view import Getter, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

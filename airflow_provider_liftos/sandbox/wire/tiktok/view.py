@@ -8,9 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from airflow_provider_liftos.sandbox.dataset import Dataset, Entity
-from airflow_provider_liftos.sandbox.dataset.chance import number
-
-_SMART = 4  # of five campaigns the last is an upgraded Smart+ one
+from airflow_provider_liftos.sandbox.dataset.tiktok import smart_ad
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +33,10 @@ class View:
 
     def smart_ad(self, ad: Entity) -> str:
         """Return the id of the ad: in Smart+, that of the pair of creatives it belongs to."""
-        if not is_smart(ad):
-            return ad.id
-        first = self.dataset.book(ad.account).ads[ad.index - ad.index % 2]
-        return f"{first.id[:-4]}{9000 + number(1000, first.id, 'smart'):04d}"
+        return smart_ad(ad, self.dataset.book(ad.account))
 
 
 Getter = Callable[[Entity, View], Any]
-
-
-def is_smart(entity: Entity) -> bool:
-    """Say whether an entity belongs to an upgraded Smart+ campaign."""
-    campaign = entity.campaign or entity
-    return campaign.index % 5 == _SMART
 
 
 def stamp(moment: datetime) -> str:
