@@ -14,10 +14,13 @@ nothing of ours, so that a mistake in a declaration cannot agree with itself her
 Parts: ``clock`` (sandbox time), ``dataset`` (what happened, by hashing alone), ``truth`` (what
 a client must arrive at, straight from the dataset), ``faults``, ``journal`` (every request
 served), ``wire/<platform>`` (found by walking the folder), ``server`` (all of it as one ASGI
-application), ``embedded`` (that application in a thread), ``cli``.
+application), ``grpc_door`` (the wires that speak gRPC), ``embedded`` (that application in a thread), ``cli``.
 
 Default credentials: app ``1001`` with secret ``sandbox-secret``, token ``sandbox-token``;
 where consent ends in a code, ``sandbox-auth-code`` and whatever begins so, each good for once.
+``GET /_sandbox/connections`` tells the credentials of every platform. gRPC platforms (Google
+Ads, which needs the extra ``google-ads``) listen at ``sandbox.grpc_target``, or with TLS for
+``localhost`` at ``sandbox.encrypted_target(roots_file)``; as a process at ``--grpc`` (8651).
 """
 
 from __future__ import annotations

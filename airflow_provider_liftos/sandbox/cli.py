@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_proof=options.require_proof,
         secrets_file=options.secrets_file,
     )
+    world.http_address = f"http://{host}:{port}"
     server = Server(world)
     door = GrpcDoor(world, server.wires)
     try:
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DoorError as error:
         raise SystemExit(f"liftos-sandbox: {error}") from error
     sys.stdout.write(
-        f"sandbox on http://{host}:{port} speaks {', '.join(platforms())}; "
+        f"sandbox on {world.http_address} speaks {', '.join(platforms())}; "
         f"seed {world.seed}, profile {world.profile}, control under /_sandbox\n"
         f"gRPC on {answering}\n"
     )

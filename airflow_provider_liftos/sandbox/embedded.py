@@ -125,7 +125,7 @@ class Sandbox:
             if time.monotonic() > deadline or not self._thread.is_alive():
                 raise RuntimeError("the sandbox did not start; see the log above")
             time.sleep(0.005)
-        self.url = f"http://127.0.0.1:{line.getsockname()[1]}"
+        self.url = self.world.http_address = f"http://127.0.0.1:{line.getsockname()[1]}"
         return self
 
     def stop(self) -> None:

@@ -57,8 +57,12 @@ class GrpcDoor:
                 f"{address} cannot be listened on: is another sandbox there?"
             ) from error
         self._server.start()
-        where = f"{host if roots_file is None else 'localhost'}:{port}"
-        self._world.grpc_address = where
+        if roots_file is None:
+            where = f"{host}:{port}"
+            self._world.grpc_address = f"grpc://{where}"
+            return where
+        where = f"localhost:{port}"
+        self._world.grpc_address = f"grpcs://{where}"
         return where
 
     def close(self) -> None:

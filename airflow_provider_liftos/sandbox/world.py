@@ -42,7 +42,8 @@ class World:
         self.report_seconds = report_seconds
         self.sync_rows = sync_rows
         self.require_proof = require_proof
-        self.grpc_address = ""  # where the gRPC platforms listen, once they do
+        # Where the platforms listen, once they do: ``http://…``, ``grpc://…`` or ``grpcs://…``.
+        self.http_address = self.grpc_address = ""
         self.clock = Clock(start=start, frozen=frozen)
         self.faults = Faults(self.clock, seed=seed)
         self.journal = Journal()

@@ -39,12 +39,15 @@ class Front:
 
     def connection(self) -> Mapping[str, str]:
         """Return a client, a refresh token that does not expire, and the manager of everyone."""
-        return {
+        found = {
             "client_id": oauth.CLIENT_ID,
             "client_secret": oauth.CLIENT_SECRET,
             "refresh_token": "sandbox-refresh-token",
             "login_customer_id": HOLDING,
+            "token_uri": f"{self.world.http_address}/{oauth.PLATFORM}/token",
+            "grpc_endpoint": self.world.grpc_address,
         }
+        return {name: value for name, value in found.items() if value}
 
     def procedures(self) -> Procedures:
         """Return the gRPC face of the same service."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,16 +28,18 @@ class Result:
     def __init__(self, make: Callable[[], Iterator[Batch]]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._kept: list[Batch] = []
+        self._kept: list[Batch] = []  # their data compressed: rows resemble one another
         self._running: Iterator[Batch] = iter(())
         self._at = -1  # number of the batch that the iterator gave last
+        self._total: int | None = None
         self.size = 0
 
     def batch(self, number: int) -> Batch | None:
         """Return a batch by its number; None behind the last one."""
         with self._lock:
             if number < len(self._kept):
-                return self._kept[number]
+                kept = self._kept[number]
+                return kept._replace(data=zlib.decompress(kept.data))
             if number <= self._at or self._at < 0:
                 self._running, self._at = self._make(), -1
             for made in self._running:
@@ -49,9 +52,10 @@ class Result:
 
     def _keep(self, batch: Batch) -> None:
         """Keep the first batches, as far as one result may fill the memory."""
-        if self._at == len(self._kept) and self.size + len(batch.data) <= _CACHED_BYTES // 2:
-            self._kept.append(batch)
-            self.size += len(batch.data)
+        if self._at == len(self._kept) and self.size <= _CACHED_BYTES // 2:
+            small = zlib.compress(batch.data, level=1)
+            self._kept.append(batch._replace(data=small))
+            self.size += len(small)
 
     def batches(self) -> Iterator[Batch]:
         """Yield all of them."""
@@ -65,7 +69,9 @@ class Result:
 
     def total(self) -> int:
         """Return how many rows there are, making them all."""
-        return sum(batch.rows for batch in self.batches())
+        if self._total is None:
+            self._total = sum(batch.rows for batch in self.batches())
+        return self._total
 
 
 class Results:

@@ -77,6 +77,10 @@ class Search:
         self.part_dimensions = self._part_dimensions()
         self._subjects: dict[Hashable, Subject | None] = {}
         self._tests = self._sorted_tests()
+        self._late = (*self._tests[SEGMENTS], *self._tests[METRIC])
+        asked = [field.path[1] for field in plan.selected(METRIC)]
+        # None: no metric is asked for, so any number makes a row count.
+        self._measures = [METRICS[one] for one in asked if one in METRICS] if asked else None
 
     def _part_dimensions(self) -> list[str]:
         """Return the dimensions that segments are about, in the order in which they divide."""
@@ -136,15 +140,13 @@ class Search:
     def _meets(self, row: Found) -> bool:
         if self.segments and not self._counts(row):
             return False
-        tests = (*self._tests[SEGMENTS], *self._tests[METRIC])
-        return all(test(self.value(row, field)) for field, test in tests)
+        return all(test(self.value(row, field)) for field, test in self._late)
 
     def _counts(self, row: Found) -> bool:
         """Say whether a segmented row has a selected metric that is not zero."""
-        asked = self.plan.selected(METRIC)
-        if not asked:
+        if self._measures is None:
             return any(row.tally)
-        return any(self.value(row, field) for field in asked)
+        return any(measure(row) for measure in self._measures)
 
     def _admit(self, subject: Subject) -> bool:
         tests = self._tests[""]
