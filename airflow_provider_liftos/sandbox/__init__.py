@@ -14,7 +14,8 @@ nothing of ours, so that a mistake in a declaration cannot agree with itself her
 Parts: ``clock`` (sandbox time), ``dataset`` (what happened, by hashing alone), ``truth`` (what
 a client must arrive at, straight from the dataset), ``faults``, ``journal`` (every request
 served), ``wire/<platform>`` (found by walking the folder), ``server`` (all of it as one ASGI
-application), ``grpc_door`` (the wires that speak gRPC), ``embedded`` (that application in a thread), ``cli``.
+application), ``grpc_door`` (the wires that speak gRPC), ``embedded`` (all that in a thread),
+``cli``.
 
 Default credentials: app ``1001`` with secret ``sandbox-secret``, token ``sandbox-token``;
 where consent ends in a code, ``sandbox-auth-code`` and whatever begins so, each good for once.
