@@ -27,6 +27,7 @@ from airflow_provider_liftos.model.errors import (
     ReportFailed,
     StagingError,
     Throttled,
+    TooManyIds,
     TooMuchData,
     Unavailable,
 )
@@ -387,7 +388,8 @@ class Extraction:
 
     def _shrink(self, point: Checkpoint, error: LiftosError) -> None:
         point.failures += 1
-        smaller = None if self._hopeless(point) else split.shrink(point.slice)
+        ids_alone = isinstance(error, TooManyIds)
+        smaller = None if self._hopeless(point) else split.shrink(point.slice, ids_alone=ids_alone)
         if isinstance(smaller, split.FindIds):
             self._put_in_place(point, [smaller.search], "search")
         else:
@@ -414,7 +416,8 @@ class Extraction:
         """A search for ids has come back: it becomes the split of the slice it was made for."""
         whole = point.slice.narrowed(find_ids=False)
         error = ReportFailed("the report fails even for one id and one field")
-        self._make_smaller(point, split.by_ids(whole, ids), error)
+        most = self.session.platform.ids_per_part(self.session.credentials)
+        self._make_smaller(point, split.by_ids(whole, ids, most), error)
 
     def _put_in_place(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> None:
         log.info("%s %s: asking by smaller %s", point.slice.account_id, point.slice.label, by)

@@ -8,7 +8,13 @@ from dataclasses import replace
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
-from airflow_provider_liftos.model.errors import NotReady, Throttled, TooMuchData, Unavailable
+from airflow_provider_liftos.model.errors import (
+    NotReady,
+    Throttled,
+    TooManyIds,
+    TooMuchData,
+    Unavailable,
+)
 from airflow_provider_liftos.model.platform import Decoder, Page, Paged, Reading, Streamed
 from airflow_provider_liftos.transport.flow import Flow, Sleep
 from airflow_provider_liftos.transport.session import Session
@@ -102,6 +108,8 @@ def _page(
     while True:
         try:
             page = yield from session.call(reading.request(size, cursor), reading.page)
+        except TooManyIds:
+            raise
         except TooMuchData:
             if size // 2 < SMALLEST_PAGE:
                 raise

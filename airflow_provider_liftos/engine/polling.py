@@ -12,7 +12,13 @@ from airflow_provider_liftos.engine.checkpoint import (
     Checkpoint,
     Checkpoints,
 )
-from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.errors import (
+    LiftosError,
+    Missing,
+    NotAuthorized,
+    Rejected,
+    ReportFailed,
+)
 from airflow_provider_liftos.model.platform import Pending, ReportState, ReportStatus
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Judgement, VendorError, Verdict, judge
@@ -54,10 +60,14 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
     limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
         asked = [pending(point) for point in batch]
-        statuses: Sequence[ReportStatus] = yield from session.call(
-            reports.poll(asked),
-            lambda body, asked=asked: reports.statuses(body, asked),  # type: ignore[misc]
-        )
+        statuses: Sequence[ReportStatus]
+        try:
+            statuses = yield from session.call(
+                reports.poll(asked),
+                lambda body, asked=asked: reports.statuses(body, asked),  # type: ignore[misc]
+            )
+        except LiftosError as error:
+            statuses = [_refused(error, asked)]
         judged = [_judged(session, status) for status in statuses]
         statuses = [status for status, _ in judged]
         by_id = {status.report_id: status for status in statuses}
@@ -74,6 +84,21 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
         shortest = min(limited, key=_wait)
         raise session.refusal(shortest, None, None, retry_at=now + _wait(shortest))
     return count(points.values())
+
+
+def _refused(error: LiftosError, asked: Sequence[Pending]) -> ReportStatus:
+    """What a refusal says of the only report asked about; raises what says nothing of it."""
+    of_itself = isinstance(error, Missing | Rejected | ReportFailed) or (
+        isinstance(error, NotAuthorized) and error.one_account
+    )
+    if len(asked) != 1 or not of_itself:
+        raise error
+    code = (error.vendor_code or "").partition("/")[0]
+    return ReportStatus(
+        report_id=asked[0].report_id,
+        state=ReportState.EXPIRED if isinstance(error, Missing) else ReportState.FAILED,
+        error=VendorError(code=int(code) if code.isdigit() else None, message=error.message),
+    )
 
 
 def pending(point: Checkpoint) -> Pending:

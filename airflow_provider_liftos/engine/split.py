@@ -40,20 +40,31 @@ class DropField:
     field: str
 
 
-def shrink(cut: Slice) -> Split | FindIds | DropField | None:
-    """The next smaller way to ask, or None when there is nothing smaller."""
+def shrink(cut: Slice, *, ids_alone: bool = False) -> Split | FindIds | DropField | None:
+    """The next smaller way to ask, or None when there is nothing smaller.
+
+    ``ids_alone`` says that neither fewer days nor fewer fields would help.
+    """
     report = cut.report
     if report is None:
         return None
+    if ids_alone:
+        return _fewer_ids(cut, report)
     if cut.find_ids:  # even the ids are too much to ask
         return _fields_instead(cut.narrowed(find_ids=False))
     if cut.window.days > report.time_increment:
         return Split(by="days", parts=_by_days(cut, report))
+    return _fewer_ids(cut, report) or _fields_instead(cut)
+
+
+def _fewer_ids(cut: Slice, report: Report) -> Split | FindIds | None:
+    if cut.find_ids:
+        return None
     if cut.ids is None and report.level is not Level.ACCOUNT and _splittable(report):
         return FindIds(search=cut.narrowed(find_ids=True))
     if cut.ids is not None and not cut.ids.everything_else and len(cut.ids.values) > 1:
-        return Split(by="ids", parts=_halve_ids(cut, cut.ids.values))
-    return _fields_instead(cut)
+        return Split(by="ids", parts=_of_ids(cut, cut.ids.values))
+    return None
 
 
 def _splittable(report: Report) -> bool:
@@ -71,13 +82,16 @@ def _by_days(cut: Slice, report: Report) -> tuple[Slice, ...]:
     return tuple(cut.narrowed(window=window) for window in reversed(windows))
 
 
-def by_ids(cut: Slice, ids: Sequence[str]) -> Split | DropField | None:
-    """Split an unrestricted slice once its ids are known; the rest of the world is a part too."""
+def by_ids(cut: Slice, ids: Sequence[str], most: int | None = None) -> Split | DropField | None:
+    """Split an unrestricted slice once its ids are known; the rest of the world is a part too.
+
+    A part names half of the ids, but no more than ``most``.
+    """
     known = tuple(sorted(set(ids)))
     if len(known) < 2:
         return _fields_instead(cut)
     rest = cut.narrowed(ids=Ids(values=known, everything_else=True))
-    return Split(by="ids", parts=(*_halve_ids(cut, known), rest))
+    return Split(by="ids", parts=(*_of_ids(cut, known, most), rest))
 
 
 def _fields_instead(cut: Slice) -> Split | DropField | None:
@@ -89,10 +103,10 @@ def _fields_instead(cut: Slice) -> Split | DropField | None:
     return DropField(field=report.metrics[0]) if report.metrics else None
 
 
-def _halve_ids(cut: Slice, ids: Sequence[str]) -> tuple[Slice, ...]:
-    middle = len(ids) // 2
-    halves = (tuple(ids[:middle]), tuple(ids[middle:]))
-    return tuple(cut.narrowed(ids=Ids(values=half)) for half in halves)
+def _of_ids(cut: Slice, ids: Sequence[str], most: int | None = None) -> tuple[Slice, ...]:
+    size = min(-(-len(ids) // 2), most or len(ids))
+    parts = (tuple(ids[start : start + size]) for start in range(0, len(ids), size))
+    return tuple(cut.narrowed(ids=Ids(values=part)) for part in parts)
 
 
 def _by_fields(cut: Slice, report: Report) -> tuple[Slice, ...]:

@@ -9,6 +9,7 @@
     │  ├─ Throttled(retry_at)       wait; never counts as a failure of the breaker
     │  ├─ Unavailable               try again; counts for the breaker
     │  ├─ TooMuchData               ask for less: smaller pages, fewer days, ids or fields
+    │  │  └─ TooManyIds             only fewer ids will help
     │  ├─ FieldGone(field)          the platform dropped a field: ask again without it, report it
     │  ├─ NotReady                  the result exists but cannot be read yet: ask again shortly
     │  ├─ Missing                   the thing asked for is not there (any more)
@@ -104,6 +105,10 @@ class Unavailable(PlatformError):
 
 class TooMuchData(PlatformError):
     """The answer would be too large: ask for less at once."""
+
+
+class TooManyIds(TooMuchData):
+    """The platform would look at some of the entities only: ask about fewer of them at once."""
 
 
 class FieldGone(PlatformError):

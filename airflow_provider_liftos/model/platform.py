@@ -29,7 +29,8 @@ class Version:
 class Limit:
     """At most ``calls`` per ``per`` seconds; ``scope`` is ``app`` or ``account``.
 
-    ``option`` names the connection field that overrides ``calls``.
+    ``option`` names the connection field that overrides ``calls``. With a ``path`` only calls to
+    that one count.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Limit:
     calls: float
     per: float
     option: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +234,9 @@ class RowMapping:
     ``windows`` more of them per attribution window, each of which becomes a row. ``unnest`` names
     list columns whose items become rows of their own, known to the SQL as ``list_name`` and
     ``item``. ``required`` names raw columns without which a row cannot be kept; the first of them
-    is its day. ``measures`` are the raw columns that are not dimensions. Where the platform's rows
-    are finer than the report's, those that share a key are ``added`` up.
+    is its day. ``measures`` are the raw columns that are not dimensions. Rows that differ in
+    nothing but the columns ``apart``, because the platform's are finer than the report's, become
+    one, for which the measures ``added`` are summed.
     """
 
     raw: Mapping[str, str]
@@ -242,7 +245,8 @@ class RowMapping:
     unnest: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
-    added: bool = False
+    apart: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +284,8 @@ class Platform:
     says, and where that says None, submitted as a ``prepared`` one. ``longest`` is how many days a
     slice of a report may have; ``at_once_days`` the same for reports that the platform was asked
     to prepare and will not. ``notices`` reads from an answer's headers what a person should be
-    told. ``adopt`` reads a connection's extra, also as other tools have written it.
+    told. ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None:
+    any number. ``adopt`` reads a connection's extra, also as other tools have written it.
     ``usual_reports`` are what a pipeline brings unless told otherwise. A platform with a
     ``query_language`` takes reports made of users' own queries.
     """
@@ -316,6 +321,7 @@ class Platform:
     longest: Callable[[Report], int | None] = lambda _report: None
     at_once_days: int = 30
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
+    ids_per_part: Callable[[Credentials], int | None] = lambda _credentials: None
     adopt: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda extra: extra
     usual_reports: tuple[str, ...] = USUAL_REPORTS
     query_language: str = ""

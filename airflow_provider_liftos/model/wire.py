@@ -16,6 +16,7 @@ class Verdict(Enum):
     THROTTLED = "throttled"
     REAUTHORIZE = "reauthorize"
     SHRINK = "shrink"
+    TOO_MANY_IDS = "too_many_ids"
     FIELD_GONE = "field_gone"
     NOT_PREPARED = "not_prepared"
     NOT_READY = "not_ready"

@@ -25,6 +25,7 @@ from airflow_provider_liftos.model.errors import (
     Rejected,
     ReportFailed,
     Throttled,
+    TooManyIds,
     TooMuchData,
     Unavailable,
 )
@@ -291,6 +292,8 @@ class Session:
         for limit in self.platform.limits:
             if limit.scope == "account" and not request.account:
                 continue
+            if limit.path and limit.path != request.path:
+                continue
             calls = self._calls(limit)
             key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
             burst = max(1.0, calls // _BURST_SHARE)
@@ -418,6 +421,7 @@ _REFUSALS: dict[Verdict, _Build] = {
         NotAuthorized, "Renew the token or its permissions in the connection; nothing is retried."
     ),
     Verdict.SHRINK: _plain(TooMuchData),
+    Verdict.TOO_MANY_IDS: _plain(TooManyIds),
     Verdict.FIELD_GONE: lambda text, field, _at, facts: FieldGone(text, field=field, **facts),
     Verdict.NOT_READY: _plain(NotReady),
     Verdict.NOT_PREPARED: _plain(NotPrepared),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -83,3 +84,42 @@ def test_limits_inside_a_batch_hold_up_only_those_who_hear_nothing_else(harness:
 
 def test_a_report_that_the_token_may_not_ask_about_any_more_has_failed(harness: Harness) -> None:
     assert polled(harness, {"code": 200}, {"code": 100}) == ["failed", SUBMITTED]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [({"code": 100, "error_subcode": 33}, "expired"), ({"code": 10}, "failed"),
+     ({"code": 3018}, "failed")],
+)  # fmt: skip
+def test_a_refusal_to_tell_of_the_only_report_asked_about_concerns_that_report(
+    harness: Harness, error: dict[str, int], kind: str
+) -> None:
+    one_by_one = replace(harness.platform.asynchronous(), poll_batch=1)
+    extraction = harness.extraction()
+    extraction.session.platform = replace(harness.platform, prepared=one_by_one)
+    first, second = points = extraction.checkpoints.add(
+        harness.slices([basic()], last(2), slice_days=1)
+    )
+    for point in points:
+        point.state, point.report_id = SUBMITTED, point.fingerprint
+    extraction.checkpoints.save(*points)
+    sender = Script([answer({"error": error}, 400), answer([None])], harness.clock)
+    run(polling.poll(extraction.session, extraction.checkpoints, harness.clock.now()), sender)
+    found = {point.fingerprint: point for point in harness.points()}
+    assert found[first.fingerprint].state == "failed"
+    assert found[first.fingerprint].error["kind"] == kind
+    assert found[first.fingerprint].error["code"] == error["code"]
+    assert found[second.fingerprint].state == SUBMITTED
+
+
+def test_a_refused_token_is_nothing_that_a_single_report_did(harness: Harness) -> None:
+    one_by_one = replace(harness.platform.asynchronous(), poll_batch=1)
+    extraction = harness.extraction()
+    extraction.session.platform = replace(harness.platform, prepared=one_by_one)
+    (point,) = extraction.checkpoints.add(harness.slices([basic()], last(1)))
+    point.state, point.report_id = SUBMITTED, "77"
+    extraction.checkpoints.save(point)
+    sender = Script([answer({"error": {"code": 190}}, 400)], harness.clock)
+    with pytest.raises(NotAuthorized):
+        run(polling.poll(extraction.session, extraction.checkpoints, harness.clock.now()), sender)
+    assert [one.state for one in harness.points()] == [SUBMITTED]

@@ -73,6 +73,26 @@ def test_a_split_by_ids_keeps_the_rest_of_the_world(cut: Slice, found: list[str]
     assert sum(map(len, parts)) == len(cells(whole, unheard_of))
 
 
+@given(slices(), st.lists(st.integers(1, 400).map(str), unique=True, min_size=2))
+def test_a_part_names_no_more_ids_than_one_call_may(cut: Slice, found: list[str]) -> None:
+    smaller = split.by_ids(cut.narrowed(ids=None), found, 50)
+    assert isinstance(smaller, split.Split)
+    named = [part.ids.values for part in smaller.parts if part.ids and not part.ids.everything_else]
+    assert sorted(one for part in named for one in part) == sorted(found)
+    assert max(map(len, named)) <= 50
+    assert max(map(len, named)) - min(map(len, named)) <= 50
+
+
+@given(slices())
+def test_what_looks_at_too_many_ids_is_never_asked_for_by_days_or_fields(cut: Slice) -> None:
+    smaller = split.shrink(cut, ids_alone=True)
+    assert not isinstance(smaller, split.DropField)
+    if isinstance(smaller, split.Split):
+        assert smaller.by == "ids"
+        assert {part.window for part in smaller.parts} == {cut.window}
+        assert {part.report for part in smaller.parts} == {cut.report}
+
+
 @given(slices())
 def test_shrinking_comes_to_an_end(cut: Slice) -> None:
     queue, seen = [cut], 0

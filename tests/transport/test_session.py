@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from airflow_provider_liftos.model.errors import (
     TooMuchData,
     Unavailable,
 )
+from airflow_provider_liftos.model.platform import Limit
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.platforms.meta import wire
 from airflow_provider_liftos.transport import flow as flows
 from airflow_provider_liftos.transport.flow import arun
+from tests.engine.harness import META
 from tests.transport.conftest import Caller, answer, refusal
 
 DOWN = answer(b"<html>502 Bad Gateway</html>", 502)
@@ -316,3 +319,13 @@ async def test_blocking_work_of_a_flow_leaves_the_loop_free() -> None:
 
     assert await arun(flow(), None) != threading.get_ident()  # type: ignore[arg-type]
     assert asyncio.get_running_loop()
+
+
+def test_a_limit_of_one_path_counts_calls_to_that_path_only(caller: Caller) -> None:
+    narrow = Limit(name="tasks", scope="app", calls=1, per=1, option="tasks", path="task/create/")
+    caller.session.platform = replace(META, limits=(*META.limits, narrow))
+    task = Request(method="POST", path="task/create/", account="501")
+    names = [place.key.rpartition("/")[2] for place in caller.session.places(task)]
+    assert names == ["allowance", "hour", "minute", "tasks"]
+    check = Request(method="GET", path="task/check/", account="501")
+    assert len(caller.session.places(check)) == 3
