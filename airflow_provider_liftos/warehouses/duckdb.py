@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,9 +194,16 @@ class DuckDbWarehouse:
             return published
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
-        """Put exchange rates in place of those of the same days and source, in one transaction."""
-        with self._write() as session:
-            return replace_rates(session, self.layout, rates, org_id, now)
+        """Put exchange rates in place of those of the same days and source.
+
+        One transaction for each year, oldest first: the whole history would hold the file too long.
+        """
+        written = 0
+        by_day = sorted(rates, key=lambda rate: rate.day)
+        for _, part in groupby(by_day, key=lambda rate: rate.day.year):
+            with self._write() as session:
+                written += replace_rates(session, self.layout, list(part), org_id, now)
+        return written
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""

@@ -86,7 +86,10 @@ def test_a_column_of_another_type_is_an_error_that_changes_nothing(kept):
     )
     with pytest.raises(WarehouseError, match=r"performance\.clicks is VARCHAR.* BIGINT.*newer"):
         reopened(kept).prepare()
-    columns = kept.query("SELECT column_name FROM duckdb_columns() WHERE schema_name = 'liftos'")
+    columns = kept.query(
+        "SELECT column_name FROM duckdb_columns()"
+        " WHERE schema_name = 'liftos' AND table_name = 'performance'"
+    )
     assert ("video_views",) not in columns
 
 

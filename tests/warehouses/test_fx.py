@@ -130,7 +130,7 @@ def test_another_reporting_currency_reaches_the_views_with_the_next_write(lab, t
     yen = DuckDbWarehouse(
         lab.warehouse._file.path, None, views=ViewSettings(reporting_currency="JPY")
     )
-    yen.replace_rates([], ORG, NOON)
+    yen.discard("nothing")
     assert yen.query(CONVERTED)[0][::2] == (Decimal(17805), "JPY")
 
 
