@@ -1,4 +1,8 @@
-"""Whether published rows equal the sandbox's truth, day by day, at every level and breakdown."""
+"""Whether published rows equal the sandbox's truth, day by day, at every level and breakdown.
+
+Prebuilt reports are compared, by the breakdowns their rows have; not those broken down by actions,
+nor what the sandbox cannot tell. What a report does not declare to know is expected of nobody.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,10 @@ from typing import Any
 
 import httpx2
 
-METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
+from airflow_provider_liftos.hooks import registry
+from airflow_provider_liftos.model.report import Level
 
-BREAKDOWNS = {
-    "basic": "",
-    "demographics_age_and_gender": "age,gender",
-    "demographics_country": "country",
-    "delivery_platform_and_device": "publisher_platform,device_platform",
-}
-"""Reports that can be compared and how the sandbox names their breakdowns."""
+METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +81,15 @@ def compare(warehouse: Path, sandbox_url: str) -> Proof:
         httpx2.Client(timeout=60.0, trust_env=False) as client,
     ):
         _totals(connection, proof)
+        names = _breakdowns(connection)
         for key, days in _slices(connection).items():
-            published = _published(connection, key)
-            true = _truth_then(client, sandbox_url, key, days)
+            asked = _asked(key, names)
+            if asked is None:
+                continue
+            true = _truth_then(client, sandbox_url, asked, days)
+            if true is None:
+                continue
+            published = _published(connection, asked)
             for day in sorted({*published, *true}):
                 if published.get(day) != true.get(day):
                     platform, account, report, level = key
@@ -121,13 +126,44 @@ def _totals(connection: Any, proof: Proof) -> None:
     proof.spend = dict(spend.fetchall())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is compared: ``breakdowns`` by commas, and those of METRICS that the report tells."""
+
+    key: Key
+    breakdowns: str
+    metrics: frozenset[str]
+
+
+def _breakdowns(connection: Any) -> dict[tuple[str, str], str]:
+    """By which breakdowns the rows of each platform's reports are cut."""
+    rows = connection.execute(
+        "SELECT platform, report, array_to_string(list_sort(json_keys(any_value(breakdowns))), ',')"
+        " FROM liftos.performance WHERE breakdown_key <> '' GROUP BY ALL"
+    ).fetchall()
+    return {(platform, report): names for platform, report, names in rows}
+
+
+def _asked(key: Key, names: Mapping[tuple[str, str], str]) -> _Asked | None:
+    """How to compare a report; None for one that cannot be."""
+    name, _, report, level = key
+    platform = {one.name: one for one in registry.declared()}[name]
+    if report not in platform.presets:
+        return None
+    declared = platform.check(platform.preset(report, Level(level)))
+    if declared.action_breakdowns:
+        return None
+    mapping = platform.mapping(declared, {})
+    told = {*mapping.select, *(column for more in mapping.windows.values() for column in more)}
+    cut_by = names.get((name, report), ",".join(declared.breakdowns))
+    return _Asked(key=key, breakdowns=cut_by, metrics=frozenset(METRICS) & told)
+
+
 def _slices(connection: Any) -> dict[Key, dict[str, str]]:
     """Declared days of each report, level and account, and when the platform was asked for each."""
     rows = connection.execute(
         "SELECT platform, account_id, report, level, date::VARCHAR, epoch(as_of)"
-        " FROM liftos.loads"
-        f" WHERE report IN ({', '.join('?' * len(BREAKDOWNS))}) ORDER BY ALL",
-        list(BREAKDOWNS),
+        " FROM liftos.loads ORDER BY ALL"
     ).fetchall()
     found: dict[Key, dict[str, str]] = {}
     for platform, account, report, level, day, as_of in rows:
@@ -136,38 +172,43 @@ def _slices(connection: Any) -> dict[Key, dict[str, str]]:
     return found
 
 
-def _truth_then(client: Any, url: str, key: Key, days: Mapping[str, str]) -> Days:
-    """The truth of each day as it was when the platform was asked: past days still move."""
+def _truth_then(client: Any, url: str, asked: _Asked, days: Mapping[str, str]) -> Days | None:
+    """The truth of each day as it was when the platform was asked: past days still move.
+
+    None for what the sandbox cannot tell.
+    """
     true: Days = {}
     for as_of in sorted(set(days.values())):
         mine = [day for day, moment in days.items() if moment == as_of]
-        found = _truth(client, url, key, min(mine), max(mine), as_of)
+        found = _truth(client, url, asked, min(mine), max(mine), as_of)
+        if found is None:
+            return None
         true |= {day: values for day, values in found.items() if day in mine}
     return true
 
 
-def _published(connection: Any, key: Key) -> Days:
-    sums = ", ".join(f"sum({metric})" for metric in METRICS)
+def _published(connection: Any, asked: _Asked) -> Days:
+    sums = ", ".join(f"sum({name})" if name in asked.metrics else "0" for name in METRICS)
     rows = connection.execute(
         f"SELECT date, count(*), {sums} FROM liftos.performance"
         " WHERE platform = ? AND account_id = ? AND report = ? AND level = ? GROUP BY date",
-        list(key),
+        list(asked.key),
     ).fetchall()
     return {str(row[0]): tuple(Decimal(str(value or 0)) for value in row[1:]) for row in rows}
 
 
-def _truth(client: Any, url: str, key: Key, since: str, until: str, as_of: str) -> Days:
-    platform, account, report, level = key
-    asked = {"platform": platform, "account": account, "level": level, "from": since, "to": until,
-             "as_of": as_of}  # fmt: skip
-    if BREAKDOWNS[report]:
-        asked["breakdown"] = BREAKDOWNS[report]
-    answer = client.get(f"{url}/_sandbox/truth", params=asked)
+def _truth(client: Any, url: str, asked: _Asked, since: str, until: str, as_of: str) -> Days | None:
+    platform, account, _, level = asked.key
+    question = {"platform": platform, "account": account, "level": level, "from": since,
+                "to": until, "as_of": as_of, "breakdown": asked.breakdowns}  # fmt: skip
+    answer = client.get(f"{url}/_sandbox/truth", params=question)
+    if answer.status_code == httpx2.codes.BAD_REQUEST and asked.breakdowns:
+        return None
     answer.raise_for_status()
     days: dict[str, list[Decimal]] = {}
     for row in answer.json()["rows"]:
         sums = days.setdefault(row["date"], [Decimal(0)] * (len(METRICS) + 1))
         sums[0] += 1
         for position, metric in enumerate(METRICS, start=1):
-            sums[position] += Decimal(str(row[metric] or 0))
+            sums[position] += Decimal(str(row[metric] or 0)) if metric in asked.metrics else 0
     return {day: tuple(sums) for day, sums in days.items()}

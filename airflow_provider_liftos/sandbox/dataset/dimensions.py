@@ -184,6 +184,17 @@ DIMENSIONS |= {
     ),
     "tiktok.stat_time_hour": Dimension(parts=_tiktok_hours),
 }
+# Truth may also be asked by the names that breakdowns have on every platform.
+DIMENSIONS |= {
+    f"tiktok.{name}": DIMENSIONS[f"tiktok.{theirs}"]
+    for name, theirs in {
+        "country": "country_code",
+        "region": "province_id",
+        "device": "platform",
+        "interest": "interest_category",
+        "hour": "stat_time_hour",
+    }.items()
+}
 HOURLY = tuple(name for name in DIMENSIONS if name.startswith("hourly_"))
 
 
