@@ -214,6 +214,16 @@ def test_unknown_methods_and_paths(google: GoogleWire) -> None:
     assert reply.status_code == 400
 
 
+def test_summary_rows_are_not_made_here_and_never_left_out_silently(google: GoogleWire) -> None:
+    query = "SELECT metrics.clicks FROM customer"
+    path = f"customers/{google.cid}/googleAds:searchStream"
+    asked = {"query": query, "summaryRowSetting": "SUMMARY_ROW_WITH_RESULTS"}
+    assert google.post(path, asked).status_code == 501
+    assert google.post(path, {**asked, "summaryRowSetting": "NO_SUMMARY_ROW"}).status_code == 200
+    with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+        google.grpc_page(query, search_settings={"return_summary_row": True})
+
+
 def test_a_streams_error_is_in_an_array_too(google: GoogleWire) -> None:
     reply = google.post(f"customers/{google.cid}/googleAds:searchStream", {"query": "SELECT"})
     assert reply.status_code == 400

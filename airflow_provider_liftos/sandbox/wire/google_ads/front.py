@@ -180,6 +180,8 @@ def _call(
         page_size=int(body.get("pageSize") or 0) if customer_id else 0,
         validate_only=bool(body.get("validateOnly")),
         count_rows=bool(settings.get("returnTotalResultsCount")),
+        summary=bool(settings.get("returnSummaryRow"))
+        or str(body.get("summaryRowSetting", "")).startswith("SUMMARY_ROW"),
     )
 
 

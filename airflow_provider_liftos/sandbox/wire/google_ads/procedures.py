@@ -170,6 +170,7 @@ class _Stream(_Procedure):
                 f"customers/{asked.customer_id}/googleAds:searchStream",
                 customer_id=asked.customer_id,
                 query=asked.query,
+                summary=asked.summary_row_setting > 2,  # beyond NO_SUMMARY_ROW
             )
             yield from self._parts(self.service.stream(call))
         except AdsError as error:
@@ -233,6 +234,7 @@ class _Page(_Single):
             page_size=asked.page_size,
             validate_only=asked.validate_only,
             count_rows=asked.search_settings.return_total_results_count,
+            summary=asked.search_settings.return_summary_row,
         )
         found = self.service.page(call)
         whole = b""

@@ -57,6 +57,7 @@ class Call:
     page_size: int = 0
     validate_only: bool = False
     count_rows: bool = False
+    summary: bool = False
 
     @property
     def account(self) -> str | None:
@@ -163,6 +164,8 @@ class Service:
 
     def _open(self, call: Call, at: datetime) -> tuple[Schema, Plan, Result]:
         token = self.admit(call)
+        if call.summary:
+            raise AdsError("", "", "The sandbox makes no summary rows.", status="UNIMPLEMENTED")
         schema = load(call.version)
         customer = self.hierarchy.require(call.customer_id, call.login, token.roots)
         plan = self._plan(call, schema, customer, at)
