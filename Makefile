@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# While the live Airflow waits, the other tests work; a file's tests stay together.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: demo up down test test-full test-floor lint format bench lock clean
 
@@ -22,10 +24,10 @@ down: $(STAMP)
 	@$(BIN)/python -m airflow_provider_liftos.cli.demo down
 
 test: $(STAMP)  ## everything that guards a change
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" $(PARALLEL)
 
 test-full: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-floor: $(STAMP)  ## the oldest supported Airflow, in an environment of its own
 	$(BIN)/pytest tests/install -k "oldest"

@@ -18,6 +18,14 @@ def required(what: str) -> bool:
     return what in os.environ.get("LIFTOS_REQUIRE", "").replace(" ", "").split(",")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share fixtures, and so do those of one Airflow and of one installation."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parent)
+        group = file.parts[0] if file.parts[0] in {"airflow_live", "install"} else str(file)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def skip_unless_required(what: str, reason: str) -> None:
     """Skip with a visible reason, or fail when this machine promised to have it."""
     if required(what):
