@@ -145,7 +145,7 @@ class Normalizer:
             staged.append(self._copy(connection, query, cut, manifest.load_id))
         rejected = self._rejected(connection, cut, mapping, staged)
         staged, duplicates = self._distinct(connection, staged, cut, manifest.load_id)
-        if (mapping.unnest or mapping.added) and cut.raw:
+        if (mapping.unnest or mapping.apart) and cut.raw:
             query = unify.copies_sql(mapping, [file.path for file in cut.raw])
             duplicates = int(self._run(connection, query, cut)[0][0])
         bad = self._scalar(connection, "sum(unreadable)", staged)
@@ -251,7 +251,7 @@ class Normalizer:
     ) -> int:
         """Count rows that could not be kept and hand them to ``reject``."""
         expected = sum(f.rows for f in cut.raw) * len(mapping.windows)
-        countable = not (mapping.unnest or mapping.added or cut.merge)
+        countable = not (mapping.unnest or mapping.apart or cut.merge)
         if not cut.raw or (countable and sum(f.rows for f in staged) == expected):
             return 0
         query = unify.rejected_sql(mapping, [file.path for file in cut.raw])

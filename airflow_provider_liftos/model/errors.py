@@ -79,12 +79,21 @@ class ConfigurationError(LiftosError):
 class NotAuthorized(ConfigurationError):
     """The platform refuses the credentials, a permission, or an account.
 
-    ``one_account`` says that others may still be within reach.
+    ``one_account`` says that others may still be within reach, ``renewable`` that another access
+    token might be taken.
     """
 
-    def __init__(self, message: str, *, one_account: bool = False, **facts: object) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        one_account: bool = False,
+        renewable: bool = False,
+        **facts: object,
+    ) -> None:
         super().__init__(message, **facts)  # type: ignore[arg-type]
         self.one_account = one_account
+        self.renewable = renewable
 
 
 class PlatformError(LiftosError):

@@ -53,6 +53,7 @@ def report_sql(
     """A SELECT of ``performance`` rows, plus ``unreadable``, from raw files."""
     source = _source(mapping.raw, files)
     source = _merged(mapping, source) if merge else source
+    source = _added(mapping, source) if mapping.apart else source
     good = " AND ".join(
         (
             f"try_cast({identifier(mapping.required[0])} AS DATE) IS NOT NULL",
@@ -60,11 +61,9 @@ def report_sql(
         )
     )
     rows = f"SELECT * FROM {source} WHERE {good}"
-    grouped = bool(mapping.unnest) or mapping.added
-    if grouped:
-        # They, or their items, are added up, so a row that came twice must go before.
-        rows = f"SELECT DISTINCT * FROM ({rows})"
     if mapping.unnest:
+        # Their items are added up, so a row that came twice must go before.
+        rows = f"SELECT DISTINCT * FROM ({rows})"
         rows = " UNION ALL ".join(
             f"SELECT *, {literal(name)} AS list_name, unnest({identifier(name)}) AS item"
             f" FROM ({rows})"
@@ -75,9 +74,9 @@ def report_sql(
         _named(PERFORMANCE, {**mapping.select, **extra}, fixed, facts, window)
         for window, extra in mapping.windows.items()
     )
-    select = _typed(PERFORMANCE, grouped=grouped)
+    select = _typed(PERFORMANCE, grouped=bool(mapping.unnest))
     return f"WITH rows_ AS ({rows}), named AS ({named}) SELECT {select} FROM named" + (
-        " GROUP BY ALL" if grouped else ""
+        " GROUP BY ALL" if mapping.unnest else ""
     )
 
 
@@ -168,6 +167,21 @@ def _merged(mapping: RowMapping, source: str) -> str:
     return f"(SELECT {', '.join(parts)} FROM {source} GROUP BY ALL)"
 
 
+def _added(mapping: RowMapping, source: str) -> str:
+    """Rows of the platform added up to those of the report; one that came twice counts once."""
+    parts = []
+    for name in mapping.raw:
+        column = identifier(name)
+        if name in mapping.added:
+            total = f"sum(try_cast({column} AS DECIMAL(38,12)))::VARCHAR"
+            parts.append(f"regexp_replace({total}, '\\.?0+$', '') AS {column}")
+        elif name in mapping.measures:
+            parts.append(f"any_value({column}) AS {column}")
+        else:
+            parts.append("NULL AS " + column if name in mapping.apart else column)
+    return f"(SELECT {', '.join(parts)} FROM (SELECT DISTINCT * FROM {source}) GROUP BY ALL)"
+
+
 def _lineage(facts: Facts) -> dict[str, str]:
     return {
         "org_id": literal(facts.org_id),
@@ -242,7 +256,7 @@ def _cast(column: Column) -> str:
 def _typed(table: Table, *, grouped: bool) -> str:
     columns = []
     for column in table.columns:
-        if grouped and column.role is Role.METRIC:
+        if grouped and column.name in {"actions", "actions_value"}:
             name = identifier(column.name)
             cast = f"try_cast({name} AS {TYPES[column.kind]})"
             columns.append(f"sum({cast})::{TYPES[column.kind]} AS {name}")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ MAX_MESSAGE = 64 * 1024 * 1024
 
 LONGEST_ANSWER = 3600.0
 """Seconds a stream may take: the reader's own work counts, and Google's default is no smaller."""
+
+_SILENCES = 5
+"""How many times longer than a single answer the next message of a stream may be in coming."""
 
 _STATUS = {
     "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504,
@@ -42,7 +46,10 @@ def _plain(value: Any) -> bytes:
 
 
 class ProcedureSender:
-    """Blocking calls; ``timeout`` is in seconds, for calls with one answer."""
+    """Blocking calls; ``timeout`` is in seconds, for calls with one answer.
+
+    Silence within those with many may last some times longer.
+    """
 
     def __init__(self, timeout: float = 60.0) -> None:
         self._timeout = timeout
@@ -72,10 +79,15 @@ class ProcedureSender:
             f"/{request.path}", request_serializer=None, response_deserializer=_plain
         )
         answer = call(request.body or b"", timeout=LONGEST_ANSWER, metadata=_metadata(request))
+        patience = _Patience(self._timeout * _SILENCES, answer.cancel)
         try:
-            for message in answer:
+            for message in patience.with_each(answer):
                 take(message)
         except grpc.RpcError as error:
+            if patience.ended:
+                raise Unavailable(
+                    f"nothing came for {patience.seconds:.0f} s; it will be tried again"
+                ) from None
             return _refused(error)
         finally:
             answer.cancel()
@@ -93,6 +105,33 @@ class ProcedureSender:
             if pid == os.getpid():
                 channel.close()
         self._channels.clear()
+
+
+class _Patience:
+    """Ends a stream that falls silent. What the reader does with a message takes its time."""
+
+    def __init__(self, seconds: float, end: Callable[[], Any]) -> None:
+        self.seconds = seconds
+        self.ended = False
+        self._end = end
+
+    def with_each(self, messages: Iterator[bytes]) -> Iterator[bytes]:
+        """The same messages."""
+        while True:
+            timer = threading.Timer(self.seconds, self._lose)
+            timer.daemon = True
+            timer.start()
+            try:
+                message = next(messages, None)
+            finally:
+                timer.cancel()
+            if message is None:
+                return
+            yield message
+
+    def _lose(self) -> None:
+        self.ended = True
+        self._end()
 
 
 def _open(base_url: str) -> grpc.Channel:

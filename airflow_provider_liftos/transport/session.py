@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
@@ -29,7 +30,7 @@ from airflow_provider_liftos.model.errors import (
     TooMuchData,
     Unavailable,
 )
-from airflow_provider_liftos.model.platform import Credentials, Limit, Platform
+from airflow_provider_liftos.model.platform import Credentials, Grant, Limit, Platform
 from airflow_provider_liftos.model.wire import (
     BrokenStream,
     Judgement,
@@ -146,6 +147,7 @@ class Session:
         self._backoff = backoff or Backoff()
         self._now = now
         self._granted_until = -math.inf
+        self._granting = threading.Lock()
         self.via: dict[str, str] = {}
 
     def call(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
@@ -194,7 +196,7 @@ class Session:
                 return (yield from work())
             except NotAuthorized as error:
                 # An access token may end before its time; what it was made from may still hold.
-                if self.platform.grant is None or renewed or error.one_account:
+                if self.platform.grant is None or renewed or not error.renewable:
                     raise
                 renewed, self._granted_until = True, 0.0
                 wait = 0.0
@@ -268,12 +270,28 @@ class Session:
     def _renew_grant(self) -> Flow[None]:
         """Have an access token that lasts, where the platform gives them out."""
         grant = self.platform.grant
-        if grant is None or self._now() < self._granted_until - _GRANT_MARGIN:
+        if grant is None or self._lasts():
             return
+        # One asks for all: threads of a task share the session, and begin together.
+        yield Do(self._granting.acquire)
+        try:
+            if not self._lasts():
+                yield from self._ask_grant(grant)
+        finally:
+            self._granting.release()
+
+    def _lasts(self) -> bool:
+        return self._now() < self._granted_until - _GRANT_MARGIN
+
+    def _ask_grant(self, grant: Grant) -> Flow[None]:
         asked = grant.request(self.credentials)
         key = f"{self.platform.name}/grant"
         response = yield from self._send(key, asked, None)
-        yield from self._weigh(key, asked, response)
+        try:
+            yield from self._weigh(key, asked, response)
+        except NotAuthorized as error:
+            error.renewable = False  # this was the attempt
+            raise
         try:
             token, lifetime = grant.read(response.body)
         except ValueError as error:
@@ -403,6 +421,7 @@ def refuse(
     text = f"{judgement.why}: {said}" if said else judgement.why
     if judgement.verdict is Verdict.REAUTHORIZE:
         facts["one_account"] = judgement.one_account
+        facts["renewable"] = not judgement.one_account
     return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -285,3 +286,21 @@ def test_a_slice_without_hope_fails_alone(
     done = bench.normalize(asked, [row()])
     assert (done.status, done.staged) == ("failed", ())
     assert "cannot be normalized" in done.error
+
+
+def test_rows_finer_than_the_report_are_added_up_and_copies_are_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapping = replace(
+        META.mapping(Report(metrics=("impressions", "spend", "cpc")), {}),
+        apart=("date_stop",), added=("impressions", "spend", "cpc"),
+    )  # fmt: skip
+    fine = replace(META, mapping=lambda _report, _facts: mapping)
+    monkeypatch.setattr("tests.transforms.bench.META", fine)
+    one, two = row(impressions=3, spend="0.10", cpc=1.5), row(impressions=4, spend=0.2, cpc=2)
+    two["date_stop"], two["campaign_name"] = "2026-11-21", "Renamed"
+    done = bench.normalize(Report(metrics=("impressions", "spend", "cpc")), [one, two, one])
+    (found,) = bench.rows(done, "impressions, spend, extra_metrics")
+    assert (found[0], str(found[1])) == (7, "0.300000")
+    assert json.loads(found[2]) == {"cpc": "3.5"}
+    assert done.duplicates == 1

@@ -81,3 +81,26 @@ def test_the_token_is_a_secret_of_the_session(caller: Caller) -> None:
     with pytest.raises(NotAuthorized) as told:
         call(caller, answer(refusal(10, message="not with tell-nobody"), 403))
     assert "tell-nobody" not in str(told.value)
+
+
+def test_what_another_token_cannot_mend_takes_none(caller: Caller) -> None:
+    with pytest.raises(NotAuthorized, match="switched off"):
+        call(caller, token("a"), answer(refusal(2635), 400))
+    assert len(caller.script.sent) == 2
+    with pytest.raises(NotAuthorized):
+        call(caller, answer(refusal(10), 403))
+    assert len(caller.script.sent) == 1
+
+
+def test_threads_that_begin_together_take_one_token(caller: Caller) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    caller.script = Script((token("a"), *[answer([1])] * 4), caller.clock)
+    request = Request(method="GET", path="x")
+
+    def one(_number: int) -> Any:
+        return run(caller.session.call(request, json.loads), caller.script, caller.sleep)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [[1]] * 4
+    assert sum(sent.base_url is not None for sent in caller.script.sent) == 1

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from airflow_provider_liftos.model.errors import Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.transport.client import HttpSender
 
@@ -29,6 +31,8 @@ def count(body: bytes, context: Any) -> Iterator[bytes]:
         yield str(number).encode()
     if body == b"no":
         context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+    while body == b"wait" and context.is_active():
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,11 @@ def test_a_reader_that_fails_ends_the_stream(sender: HttpSender, address: str) -
 def test_nobody_there_is_an_answer_that_is_tried_again(sender: HttpSender) -> None:
     answer: Response = sender.send("grpc://127.0.0.1:1", ASKED)
     assert answer.status == 503
+
+
+def test_a_stream_that_falls_silent_is_ended(address: str) -> None:
+    sender, got = HttpSender(0.05), list[bytes]()
+    with pytest.raises(Unavailable, match="nothing came"):
+        sender.receive(address, parts(ASKED, path="liftos.Test/Count", body=b"wait"), got.append)
+    sender.close()
+    assert got == [b"0", b"1", b"2"]
