@@ -120,7 +120,16 @@ def test_hook_attributes_match_the_declaration(platform: Platform, info: dict[st
 
 @platforms
 def test_secret_fields_carry_a_word_that_airflow_masks(platform: Platform) -> None:
-    words = ("password", "passphrase", "private_key", "secret", "token", "api_key", "apikey")
+    words = (
+        "password",
+        "passphrase",
+        "private_key",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "keyfile_dict",
+    )
     assert [
         field.name
         for field in platform.conn_fields

@@ -47,6 +47,8 @@ def last(days: int) -> Window:
 
 def served(sandbox: Sandbox, platform: Platform) -> dict[str, Any]:
     """The fields of a connection that the sandbox accepts."""
+    if any(field.name == "grpc_endpoint" for field in platform.conn_fields):
+        assert sandbox.grpc_target  # listens once it is asked for
     answer = httpx2.get(f"{sandbox.url}/_sandbox/connections", trust_env=False)
     found: dict[str, Any] = answer.json()[platform.name]
     return found

@@ -66,6 +66,7 @@ def test_a_fault_ends_as_it_should(make: Make, platform: str, one: Cell) -> None
     harness.sandbox.faults.add(platform=platform, kind=one.kind, **order)
     if one.kind == "timeout":
         harness.sender._timeout = 0.3
+        harness.sender._procedures._timeout = 0.1
     harness.how = replace(harness.how, page_size=one.page_size, report_timeout=600.0)
     calm = of(platform).CALM
     if one.verdict == REFUSED:
