@@ -25,9 +25,15 @@ from airflow_provider_liftos.model.errors import LiftosError
 
 UI_PORT = 8080
 _TIMEOUT = 300.0
+_PATIENCE = 90.0
+"""Seconds for the run on the platforms' assets, which begins when the scheduler sees the event."""
 
 
-def dags() -> list[str]:
+FX_RATES = "liftos_fx_rates"
+CROSS_PLATFORM = "liftos_cross_platform"
+
+
+def platform_dags() -> list[str]:
     """The DAG of every platform."""
     return [f"liftos_{platform.name}" for platform in registry.declared()]
 
@@ -72,6 +78,8 @@ def connect(api: Any, sandbox_url: str) -> None:
         api.create_connection(
             one["connection_id"], one["conn_type"], host=one["host"], extra=one["extra"]
         )
+    # The sandbox serves the same files as the European Central Bank.
+    api.create_connection("liftos_ecb_default", "http", host=f"{sandbox_url}/ecb", extra={})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,23 +160,55 @@ def _dags_folder() -> Path:
 
 def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
     api = airflow.api
+    asked: dict[str, dict[str, Any]] = {FX_RATES: {}}
+    asked |= dict.fromkeys(platform_dags(), {"last_n_days": 30})
     runs = {}
-    for dag_id in dags():
+    for dag_id in (CROSS_PLATFORM, *asked):
         api.wait_for_dag(dag_id)
         api.unpause(dag_id)
-        runs[dag_id] = api.post_dag_run(dag_id, {"last_n_days": 30})
+    for dag_id, conf in asked.items():
+        runs[dag_id] = api.post_dag_run(dag_id, conf)
         print(f"{dag_id}: run {runs[dag_id]} started", flush=True)
     fine = True
     for dag_id, run_id in runs.items():
         state = api.wait_dag_run(dag_id, run_id, timeout=_TIMEOUT)
-        print(f"{dag_id}: {state}")
+        print(f"{dag_id}: {state}", flush=True)
         if state != "success":
             fine = False
             _explain(api, dag_id, run_id)
-    if fine:
-        summary = {dag_id: api.xcom(dag_id, run, "publish") for dag_id, run in runs.items()}
-        fine = _report(home, sandbox.url, summary)
-    return fine
+    if not fine:
+        return False
+    together = _together(api)
+    summary = {dag_id: api.xcom(dag_id, runs[dag_id], "publish") for dag_id in platform_dags()}
+    return _report(home, sandbox.url, summary) and _side_by_side(together)
+
+
+def _together(api: Any) -> dict[str, Any]:
+    """What the cross-platform DAG says once the last platform's asset event has reached it."""
+    until = time.monotonic() + _PATIENCE
+    found: dict[str, Any] = {"platforms": [], "warnings": ["it did not run"]}
+    while time.monotonic() < until:
+        done = [run for run in api.dag_runs(CROSS_PLATFORM) if run["state"] == "success"]
+        for run in done[:1]:
+            found = api.xcom(CROSS_PLATFORM, run["dag_run_id"], "compare")
+        if len(found["platforms"]) == len(platform_dags()):
+            break
+        time.sleep(1.0)
+    return found
+
+
+def _side_by_side(together: dict[str, Any]) -> bool:
+    """Print what each platform cost and earned; whether none is missing."""
+    print()
+    for one in together["platforms"]:
+        spend, value = (float(one[name] or 0) for name in ("spend", "conversions_value"))
+        print(
+            f"{CROSS_PLATFORM}: {one['platform']:<12} {one['accounts']} accounts, spend"
+            f" {one['currency']} {spend:,.2f}, value {value:,.2f}, ROAS {one['roas']}"
+        )
+    for text in together["warnings"]:
+        print(f"{CROSS_PLATFORM}: {text}")
+    return len(together["platforms"]) == len(platform_dags())
 
 
 def _explain(api: Any, dag_id: str, run_id: str) -> None:
