@@ -161,7 +161,7 @@ def _dags_folder() -> Path:
 def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
     api = airflow.api
     asked: dict[str, dict[str, Any]] = {FX_RATES: {}}
-    asked |= dict.fromkeys(platform_dags(), {"last_n_days": 30})
+    asked |= {dag_id: {"last_n_days": 30} for dag_id in platform_dags()}
     runs = {}
     for dag_id in (CROSS_PLATFORM, *asked):
         api.wait_for_dag(dag_id)
