@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class PlatformPipeline:
     ``last_days`` days. ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are
     the audit's.
     ``defaults`` are values of a run's params for when nobody gives others.
+
+    Scheduled runs also bring days that are missing behind theirs. ``history_since`` names the first
+    day that there should be (none: the first that was published), ``history_days`` how much of
+    history, or of old holes, one run adds to each report.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class PlatformPipeline:
         severities: Mapping[str, str] | None = None,
         deferrable: bool = True,
         defaults: Mapping[str, Any] | None = None,
+        history_since: date | str | None = None,
+        history_days: int = 30,
     ) -> None:
         config.refuse_one_host()
         self.platform = get(platform)
@@ -71,6 +77,8 @@ class PlatformPipeline:
         self.severities = dict(severities or {})
         self.deferrable = deferrable
         self.defaults = dict(defaults or {})
+        self.history_since = history_since
+        self.history_days = history_days
 
     @classmethod
     def from_yaml(cls, source: str | Path, **options: Any) -> dict[str, PlatformPipeline]:
@@ -115,7 +123,7 @@ class PlatformPipeline:
             "lifetime": Param(False, type="boolean", title="Everything the platform keeps"),
             "lookback_days": Param(
                 None, type=["integer", "null"], minimum=0, title="Days to read again",
-                description=f"Empty: {self.platform.availability.restatement_days} in scheduled"
+                description=f"Empty: {config.restatement_days(self.platform)} in scheduled"
                 " runs, none in backfills."),
             "accounts": Param(
                 None, type=["array", "null"], items={"type": "string"}, title="Only accounts"),
@@ -157,7 +165,9 @@ class PlatformPipeline:
         with TaskGroup(group_id or self.platform.name, prefix_group_id=bool(group_id)) as group:
             plan = LiftosPlanOperator(
                 task_id="plan", accounts=self.accounts, last_days=self.last_days, retries=2,
-                doc_md=LiftosPlanOperator.__doc__, **common,
+                reports=self.reports, history_since=self.history_since,
+                history_days=self.history_days, doc_md=LiftosPlanOperator.__doc__, **target,
+                **common,
             )  # fmt: skip
             extract = LiftosExtractOperator.partial(
                 task_id="extract",

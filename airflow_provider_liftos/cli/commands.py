@@ -29,7 +29,13 @@ def get_cli_commands() -> list[CLICommand]:
                     name="runs",
                     help="Show the run ledger",
                     func=_load("runs.runs"),
-                    args=(limit, org),
+                    args=(limit, *_runs(), org),
+                ),
+                ActionCommand(
+                    name="restatements",
+                    help="How much past days moved after they were published",
+                    func=_load("restatements.restatements"),
+                    args=(*_restatements(), org),
                 ),
                 ActionCommand(
                     name="connect",
@@ -48,18 +54,38 @@ def get_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _campaign_report() -> list[Arg]:
-    def option(*names: str, **parts: Any) -> Arg:
-        return Arg(names, **parts)  # type: ignore[no-untyped-call]
+def _option(*names: str, **parts: Any) -> Arg:
+    return Arg(names, **parts)  # type: ignore[no-untyped-call]
 
+
+def _runs() -> list[Arg]:
     return [
-        option("platform", help="such as meta"),
-        option("--account", action="append", help="account id; again for more (default: all)"),
-        option("--since", help="first day, YYYY-MM-DD"),
-        option("--until", help="last day, included"),
-        option("--last-days", type=int, default=7, help="without dates: the last published days"),
-        option("--warehouse-conn-id", help="default: the DuckDB file of [liftos] duckdb_path"),
-        option("--output", help="folder for one file per account (default: print)"),
+        _option("--dag-id", help="only of this DAG"),
+        _option("--run-id", help="only of this run"),
+        _option("--status", help="only success, failed, running, partial, waiting, deferred ..."),
+        _option("--json", help="everything, as JSON", action="store_true"),
+    ]
+
+
+def _restatements() -> list[Arg]:
+    return [
+        _option("--platform", help="such as meta"),
+        _option("--account", help="account id"),
+        _option("--since", help="first day, YYYY-MM-DD"),
+        _option("--days", help="each day's moves instead of sums by age", action="store_true"),
+        _option("--json", help="each day's moves, as JSON", action="store_true"),
+    ]
+
+
+def _campaign_report() -> list[Arg]:
+    return [
+        _option("platform", help="such as meta"),
+        _option("--account", action="append", help="account id; again for more (default: all)"),
+        _option("--since", help="first day, YYYY-MM-DD"),
+        _option("--until", help="last day, included"),
+        _option("--last-days", type=int, default=7, help="without dates: the last published days"),
+        _option("--warehouse-conn-id", help="default: the DuckDB file of [liftos] duckdb_path"),
+        _option("--output", help="folder for one file per account (default: print)"),
     ]
 
 

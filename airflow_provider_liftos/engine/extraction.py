@@ -77,11 +77,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Rows on staging, and remote reports asked for and never read."""
+    """Rows on staging, remote reports asked for, those never read, and the ids of the others."""
 
     rows: int
     submitted: int
     wasted: int
+    report_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -467,6 +468,7 @@ class Extraction:
             rows=sum(f.rows for p in points if not p.slice.find_ids for f in p.files),
             submitted=sum(p.attempts for p in points),
             wasted=sum(p.wasted for p in points),
+            report_ids=tuple(p.report_id for p in points if p.report_id),
         )
 
     def _manifest(self) -> Manifest:

@@ -37,6 +37,7 @@ class Normalizer:
     """Turns the slices of a manifest into unified Parquet files.
 
     ``options`` are facts for the platform's mapping, such as ``conversion_actions``.
+    ``restatement_days`` stands in for what is known of the platform.
     """
 
     platform: Platform
@@ -45,6 +46,7 @@ class Normalizer:
     options: Mapping[str, Any]
     memory_limit: str = "256MB"
     threads: int = 2
+    restatement_days: int | None = None
 
     def normalize(self, manifest: Manifest) -> Manifest:
         """The manifest with staged files; slices that failed pass through as they are."""
@@ -198,9 +200,13 @@ class Normalizer:
             as_of=cut.as_of,
             load_id=manifest.load_id,
             is_mock=manifest.is_mock,
-            restatement_days=self.platform.availability.restatement_days,
+            restatement_days=self._restatement_days(),
             minor_units=self.platform.minor_units(account.currency),
         )
+
+    def _restatement_days(self) -> int:
+        known = self.platform.availability.restatement_days
+        return known if self.restatement_days is None else self.restatement_days
 
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, query: str, cut: SliceResult, load_id: str

@@ -117,11 +117,13 @@ def slices(
     streams: Sequence[str],
     slice_days: int,
     memories: Mapping[str, Window] | None = None,
+    more: Mapping[str, Mapping[str, Sequence[Window]]] | None = None,
 ) -> list[Slice]:
     """Every slice of a task: newest days first, entities last, nothing twice.
 
     Each report is checked here, before anything is submitted. ``memories`` holds what ``memory``
-    says of each account: how far a window may be widened for increments of several days.
+    says of each account: how far a window may be widened for increments of several days. ``more``
+    holds further days of single reports (``basic:ad``) of an account.
     """
     for report in reports:
         if report.query and not platform.query_language:
@@ -135,6 +137,8 @@ def slices(
         for report in checked:
             kept = (memories or {}).get(account.account_id)
             days = min(slice_days, platform.longest(report) or slice_days)
+            further = (more or {}).get(account.account_id, {}).get(f"{report.name}:{report.level}")
+            spans = _apart([window, *(further or ())], report.time_increment)
             planned += [
                 Slice(
                     platform=platform.name,
@@ -142,7 +146,8 @@ def slices(
                     window=part,
                     report=report,
                 )
-                for part in chunks(window, report.time_increment, days, kept)
+                for span in spans
+                for part in chunks(span, report.time_increment, days, kept)
             ]
     for account, window in windows:
         for name in streams:
@@ -158,6 +163,18 @@ def slices(
     return sorted(
         planned, key=lambda s: (s.stream is not None, -s.window.until.toordinal(), s.account_id)
     )
+
+
+def _apart(windows: Sequence[Window], increment: int) -> list[Window]:
+    """Windows without common days, also once they are widened to whole increments."""
+    found: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.since):
+        if found and _begin(window.since, increment) <= _begin(found[-1].until, increment):
+            until = max(found[-1].until, window.until)
+            found[-1] = Window(since=found[-1].since, until=until)
+        else:
+            found.append(window)
+    return found
 
 
 def chunks(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.staging import Staging
+    from airflow_provider_liftos.model.platform import Platform
     from airflow_provider_liftos.state.store import StateStore
 
 
@@ -49,6 +50,9 @@ OPTIONS = (
            description="Memory DuckDB may use for normalizing; loading takes 128 MB."),
     Option(name="reporting_currency", kind="string", default="USD",
            description="ISO 4217 code of the currency into which the views convert all money."),
+    Option(name="restatement_days", kind="string", default="",
+           description="For how many days platforms are taken to restate a day, where that is to "
+           "differ from what is known of them: meta=7, google_ads=60."),
 )  # fmt: skip
 
 
@@ -72,6 +76,28 @@ def number(name: str) -> float:
         return float(value)
     except ValueError:
         raise ConfigurationError(f"[liftos] {name} is {value!r}, not a number") from None
+
+
+def restatement_days(platform: Platform) -> int:
+    """For how many days the platform is taken to restate a day: as set, else as is known of it.
+
+    One number for all tasks of a deployment, because ``is_estimated`` is a fact of the table.
+    """
+    from airflow_provider_liftos.model.errors import ConfigurationError
+    from airflow_provider_liftos.platforms import discover
+
+    given = text("restatement_days")
+    parts = [part.partition("=") for part in given.split(",") if part.strip()]
+    days = {name.strip(): value.strip() for name, _, value in parts}
+    known = {one.name for one in discover()}
+    if wrong := [
+        name for name, value in days.items() if name not in known or not value.isdecimal()
+    ]:
+        raise ConfigurationError(
+            f"[liftos] restatement_days is {given!r}: {wrong[0]!r} is no platform with a number of"
+            f" days; write it as {min(known)}=30, and platforms are {', '.join(sorted(known))}"
+        )
+    return int(days.get(platform.name, platform.availability.restatement_days))
 
 
 def reporting_currency() -> str:

@@ -60,6 +60,7 @@ def frame(
             staging=extraction.staging,
             reject=lambda _cut, _rows: None,
             options=conversion_options(credentials.options),
+            restatement_days=config.restatement_days(platform),
         )
         manifest = normalizer.normalize(outcome.manifest)
         store.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_provider_liftos.state.store import StateStore
-    from airflow_provider_liftos.transport.session import Session
+    from airflow_provider_liftos.transport.session import Session, Usage
 
 
 class LiftosHook(BaseHook):
@@ -33,6 +33,7 @@ class LiftosHook(BaseHook):
     def __init__(self, conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id or type(self).default_conn_name  # type: ignore[attr-defined]
+        self.usage: Usage | None = None
 
     @property
     def platform(self) -> Platform:
@@ -83,14 +84,16 @@ class LiftosHook(BaseHook):
     def chosen(self, named: Sequence[str] = ()) -> tuple[list[Account], list[NotAuthorized]]:
         """The accounts ``named``, or else all of the connection, and an error for each unseen one.
 
-        Raises NotAuthorized if none is left.
+        ``usage`` tells what it cost. Raises NotAuthorized if none is left.
         """
         from airflow_provider_liftos.transport.client import HttpSender
 
         credentials = self.credentials()
+        session = self.session(credentials)
+        self.usage = session.usage
         sender = HttpSender()
         try:
-            found = discover(self.session(credentials), sender)
+            found = discover(session, sender)
         finally:
             sender.close()
         return choose(found, credentials, self.platform, named)

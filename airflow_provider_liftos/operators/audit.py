@@ -10,8 +10,12 @@ from airflow.sdk import XComArg
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
-from airflow_provider_liftos.operators.outcome import translated
-from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest
+from airflow_provider_liftos.operators.task import (
+    LiftosOperator,
+    days_of,
+    read_manifest,
+    staged,
+)
 
 _SHOWN = 12
 
@@ -52,12 +56,11 @@ class LiftosAuditOperator(LiftosOperator):
         from airflow_provider_liftos.quality.audit import audit
         from airflow_provider_liftos.quality.policy import Policy
         from airflow_provider_liftos.quality.results import record
-        from airflow_provider_liftos.state.ledger import Work
 
-        with translated():
+        with self.recorded(context) as entry:
             staging = config.staging()
             manifest = read_manifest(staging, self.loaded)
-        with self.recorded(context, manifest.org_id) as entry:
+            entry.window = days_of(manifest)
             store = config.state_store()
             platform = self.hook.platform
             outcome = audit(
@@ -90,7 +93,7 @@ class LiftosAuditOperator(LiftosOperator):
             lines = [finding.told for finding in outcome.failed]
             for line in lines[:_SHOWN]:
                 self.log.warning(line)
-            entry.work = Work(rows=manifest.rows)
+            entry.work = staged(manifest.slices)
             entry.warnings = tuple(lines)
             entry.detail = {"score": outcome.score.value, "level": outcome.score.level}
             folder = staging.folder("manifests", manifest.platform, manifest.load_id, self.phase)

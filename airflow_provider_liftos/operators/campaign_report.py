@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,6 @@ from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Window
-from airflow_provider_liftos.operators.outcome import translated
 from airflow_provider_liftos.operators.task import LiftosOperator
 
 if TYPE_CHECKING:
@@ -57,9 +56,8 @@ class LiftosCampaignReportOperator(LiftosOperator):
         from airflow_provider_liftos.state.ledger import Work
         from airflow_provider_liftos.warehouses.campaign_report import CampaignReport
 
-        with translated():
+        with self.recorded(context) as entry:
             org_id = self.hook.credentials().org_id
-        with self.recorded(context, org_id) as entry:
             store = config.state_store()
             reports = CampaignReport(
                 warehouse=open_warehouse(self.warehouse_conn_id, org_id, store),
@@ -77,6 +75,12 @@ class LiftosCampaignReportOperator(LiftosOperator):
             )
             done = [self._write(reports.document(a, w)) for a, w in windows.items()]
             entry.work = Work(rows=sum(item["campaigns"] for item in done))
+            entry.window = _spanned(windows.values())
+            entry.warnings = tuple(
+                f"{item['account_id']}: the document has {item['warnings']} warnings"
+                for item in done
+                if item["warnings"]
+            )
             entry.detail = {"documents": [item["path"] for item in done]}
             return done
 
@@ -89,6 +93,13 @@ class LiftosCampaignReportOperator(LiftosOperator):
             "campaigns": document["summary"]["total_campaigns"],
             "warnings": len(document["warnings"]),
         }
+
+
+def _spanned(windows: Collection[Window]) -> tuple[str, str] | None:
+    """First and last day of all documents, for the ledger."""
+    if not windows:
+        return None
+    return str(min(w.since for w in windows)), str(max(w.until for w in windows))
 
 
 def choose(

@@ -58,6 +58,7 @@ class LiftosCrossPlatformOperator(LiftosOperator):
             for text in warnings:
                 self.log.warning(text)
             entry.work = Work(rows=len(found))
+            entry.window = (str(since), str(until))
             entry.warnings = tuple(warnings)
             return {
                 "since": str(since),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ from airflow_provider_liftos.operators.task import (
     LiftosOperator,
     load_id,
     scope,
+    spent,
     write_manifest,
 )
 
@@ -72,18 +74,21 @@ class LiftosExtractOperator(LiftosOperator):
                 self._forget_finished(context)
             extraction = self._build(context, new_try=event is None)
             cuts = self._slices(context, extraction.session.platform)
+            entry.window = _spanned(cuts)
             while True:
-                outcome = extraction.advance(cuts)
+                try:
+                    outcome = extraction.advance(cuts)
+                finally:
+                    self._note(extraction, entry)
                 if isinstance(outcome, Finished):
                     break
-                self._note(extraction, entry)
                 self._wait(context, outcome)
-            self._note(extraction, entry)
             facts = outcome.manifest.facts
             entry.warnings = tuple(facts.get("warnings", ()))
             entry.detail = {
                 "slices": len(outcome.manifest.slices),
                 "max_tries": _max_tries(context),
+                **entry.detail,
                 **_failures(outcome.manifest),
             }
             return write_manifest(extraction.staging, outcome.manifest, self.phase)
@@ -143,12 +148,19 @@ class LiftosExtractOperator(LiftosOperator):
         reports = [as_report(platform, report) for report in given]
         streams = self.streams if params.get("streams") is None else params["streams"]
         planned = [(Account.from_json(item["account"]), item) for item in self.batch["accounts"]]
-        windows = [(account, _window(item)) for account, item in planned]
+        windows = [(account, window_of(item)) for account, item in planned]
         memories = {
-            a.account_id: _window(item["memory"]) for a, item in planned if "memory" in item
+            a.account_id: window_of(item["memory"]) for a, item in planned if "memory" in item
         }
         days = self.slice_days or platform.slice_days
-        return plan.slices(platform, windows, reports, list(streams), days, memories)
+        more = {
+            a.account_id: {
+                name: [window_of(w) for w in parts] for name, parts in item["more"].items()
+            }
+            for a, item in planned
+            if "more" in item
+        }
+        return plan.slices(platform, windows, reports, list(streams), days, memories, more)
 
     def _wait(self, context: Mapping[str, Any], waiting: Waiting) -> None:
         poll_seconds = config.number("poll_seconds")
@@ -172,25 +184,30 @@ class LiftosExtractOperator(LiftosOperator):
         )
 
     def _note(self, extraction: Extraction, entry: Entry) -> None:
-        from airflow_provider_liftos.state.ledger import Work
-
-        usage = extraction.session.usage
-        counts = extraction.counts()
-        entry.work = Work(
+        usage, counts = extraction.session.usage, extraction.counts()
+        entry.work = replace(
+            spent(usage),
             rows=counts.rows,
-            bytes=usage.bytes,
-            requests=usage.requests,
-            retries=usage.retries,
-            throttled_seconds=usage.throttled_seconds,
             reports_submitted=counts.submitted,
             reports_wasted=counts.wasted,
         )
+        entry.warnings = tuple(usage.warnings)
+        entry.detail = {"report_ids": list(counts.report_ids)}
 
 
-def _window(value: Mapping[str, Any]) -> Window:
+def window_of(value: Mapping[str, Any]) -> Window:
+    """The days of an item of the plan."""
     return Window(
         since=date.fromisoformat(value["since"]), until=date.fromisoformat(value["until"])
     )
+
+
+def _spanned(cuts: Sequence[Slice]) -> tuple[str, str] | None:
+    """First and last day of all slices, for the ledger."""
+    windows = [cut.window for cut in cuts]
+    if not windows:
+        return None
+    return str(min(w.since for w in windows)), str(max(w.until for w in windows))
 
 
 def _max_tries(context: Mapping[str, Any]) -> int | None:

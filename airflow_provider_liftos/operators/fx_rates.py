@@ -67,14 +67,16 @@ class LiftosFxRatesOperator(LiftosOperator):
             warehouse = open_warehouse(self.warehouse_conn_id, self.org_ids[0], store)
             warehouse.prepare()
             file = self._file(warehouse, today)
-            published = read_ecb(EcbHook(self.conn_id).rates(file))
+            content = EcbHook(self.conn_id).rates(file)
+            published = read_ecb(content)
             rates = list(every_day({d: r for d, r in published.items() if d >= today - _KEPT}))
             rows = sum(warehouse.replace_rates(rates, org, now) for org in self.org_ids)
             missing: dict[str, list[Gap]] = {}
             for org in self.org_ids:
                 missing[org] = list(gaps(warehouse, org))
                 record_gaps(store, missing[org], org_id=org, run=context["ti"])
-            entry.work = Work(rows=rows, requests=1)
+            entry.work = Work(rows=rows, requests=1, bytes=len(content))
+            entry.window = (str(min(published)), str(max(published)))
             entry.warnings = tuple(_told(gap) for found in missing.values() for gap in found)
             entry.detail = {"file": file, "newest": str(max(published))}
             for line in entry.warnings:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import Rejected
 from airflow_provider_liftos.operators import lineage
-from airflow_provider_liftos.operators.outcome import translated
-from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest, write_manifest
+from airflow_provider_liftos.operators.task import (
+    LiftosOperator,
+    days_of,
+    read_manifest,
+    staged,
+    write_manifest,
+)
 
 
 class LiftosLoadOperator(LiftosOperator):
@@ -35,16 +41,16 @@ class LiftosLoadOperator(LiftosOperator):
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises StagingError when a file is not what its manifest says; nothing is loaded then."""
         from airflow_provider_liftos.engine.manifest import join
-        from airflow_provider_liftos.state.ledger import Work
 
-        with translated():
+        with self.recorded(context) as entry:
             staging = config.staging()
             manifest = join([read_manifest(staging, item) for item in self._items()])
-        with self.recorded(context, manifest.org_id) as entry:
+            entry.window = days_of(manifest)
             store = config.state_store()
             warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
             rows = warehouse.load(manifest, staging=staging)
-            entry.work = Work(rows=rows)
+            complete = [cut for cut in manifest.slices if cut.status == "complete"]
+            entry.work = replace(staged(complete), rows=rows)
             entry.warnings = tuple(f"{s.slice.account_id} {s.slice.label}: {s.error}"
                                    for s in manifest.failed)  # fmt: skip
             self.datasets = sorted(

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest, write_manifest
+from airflow_provider_liftos.operators.task import (
+    LiftosOperator,
+    days_of,
+    read_manifest,
+    staged,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.manifest import SliceResult
@@ -39,14 +45,12 @@ class LiftosNormalizeOperator(LiftosOperator):
         """Raises StagingError for damaged files; the rows that cannot be kept are dead letters."""
         from airflow_provider_liftos.engine.normalize import Normalizer
         from airflow_provider_liftos.hooks.frame import conversion_options
-        from airflow_provider_liftos.operators.outcome import translated
         from airflow_provider_liftos.state import dead_letters
-        from airflow_provider_liftos.state.ledger import Work
 
-        with translated():
+        with self.recorded(context) as entry:
             staging = config.staging()
             manifest = read_manifest(staging, self.extracted)
-        with self.recorded(context, manifest.org_id) as entry:
+            entry.window = days_of(manifest)
             store = config.state_store()
             options = conversion_options(dict(self.hook.credentials().options))
             if self.conversion_actions:
@@ -65,9 +69,16 @@ class LiftosNormalizeOperator(LiftosOperator):
                 reject=reject,
                 options=options,
                 memory_limit=config.text("memory_limit"),
+                restatement_days=config.restatement_days(self.hook.platform),
             )
             done = normalizer.normalize(manifest)
-            entry.work = Work(rows=done.rows)
+            entry.work = staged(done.slices)
+            entry.detail = {
+                "read": sum(cut.raw_rows for cut in done.slices),
+                "rejected": sum(cut.rejected for cut in done.slices),
+                "duplicates": sum(cut.duplicates for cut in done.slices),
+                "unreadable": sum(cut.unreadable for cut in done.slices),
+            }
             entry.warnings = tuple(dict.fromkeys(w for cut in done.slices for w in cut.warnings))
             for text in entry.warnings:
                 self.log.warning(text)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.task import Entry, LiftosOperator
+from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.plan import DateRange
     from airflow_provider_liftos.model.errors import NotAuthorized
-    from airflow_provider_liftos.model.report import Account
+    from airflow_provider_liftos.model.report import Account, Report
 
 
 class LiftosPlanOperator(LiftosOperator):
@@ -23,10 +24,15 @@ class LiftosPlanOperator(LiftosOperator):
     ``failed``, with the error, and publish counts it as missing. ``accounts`` narrows the
     connection's accounts; the run's param of that name takes its place. ``last_days`` is what a run
     without dates of its own asks for.
+
+    A run that nobody gave days also brings what the published days of each of its ``reports`` lack:
+    days of runs that never were, days that were read while the platform still restated them and
+    then left alone, holes and, from ``history_since`` on, history: of these two ``history_days`` a
+    run, newest first. Which these are is read from the warehouse.
     """
 
     phase: ClassVar[str] = "plan"
-    template_fields: Sequence[str] = ("accounts",)
+    template_fields: Sequence[str] = ("accounts", "reports")
 
     def __init__(
         self,
@@ -34,43 +40,103 @@ class LiftosPlanOperator(LiftosOperator):
         accounts: Sequence[str] = (),
         last_days: int = 30,
         accounts_per_task: int | None = None,
+        reports: Sequence[Report | str | Mapping[str, Any]] = (),
+        warehouse_conn_id: str | None = None,
+        history_since: date | str | None = None,
+        history_days: int = 30,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.accounts = accounts
         self.last_days = last_days
+        self.reports = reports
+        self.warehouse_conn_id = warehouse_conn_id
+        self.history_since = history_since
+        self.history_days = history_days
         self.accounts_per_task = accounts_per_task
 
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Raises for refused tokens, and when no account is left that can be planned."""
         from airflow_provider_liftos.engine import plan
         from airflow_provider_liftos.hooks.liftos import listed
-        from airflow_provider_liftos.operators.outcome import translated
-        from airflow_provider_liftos.operators.window import asked
+        from airflow_provider_liftos.operators.window import asked, catches_up
 
-        with translated():
+        with self.recorded(context) as entry:
             hook = self.hook
-            credentials = hook.credentials()
-        with self.recorded(context, credentials.org_id) as entry:
             platform = hook.platform
-            wanted = asked(context, platform.availability.restatement_days, self.last_days)
+            restated = config.restatement_days(platform)
+            wanted = asked(context, restated, self.last_days)
             named = listed((context.get("params") or {}).get("accounts") or self.accounts)
-            accounts, unseen = hook.chosen(named)
+            try:
+                accounts, unseen = hook.chosen(named)
+            finally:
+                entry.work = spent(hook.usage) if hook.usage else None
             planned, failed = self._planned(wanted, accounts, unseen, entry)
+            if catches_up(context):
+                self._catch_up(context, entry.org_id, planned)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
             first = planned[0]["account"]["account_id"]
-            entry.detail = {
-                "accounts": [item["account"]["account_id"] for item in planned],
-                "failed": [item["account"]["account_id"] for item in failed],
-            }
+            self._tell(entry, planned, failed)
             self.account_url = platform.account_url(first)
             batches: list[dict[str, Any]] = [
-                {"org_id": credentials.org_id, "label": _label(batch), "accounts": batch}
+                {"org_id": entry.org_id, "label": _label(batch), "accounts": batch}
                 for batch in plan.batches(planned, size)
             ]
             if failed:
                 batches[0]["failed"] = failed
             return batches
+
+    def _tell(
+        self,
+        entry: Entry,
+        planned: Sequence[Mapping[str, Any]],
+        failed: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Into the ledger: a plan's rows are its accounts."""
+        from airflow_provider_liftos.state.ledger import Work
+
+        entry.work = replace(entry.work or Work(), rows=len(planned))
+        entry.window = (
+            min(item["since"] for item in planned),
+            max(item["until"] for item in planned),
+        )
+        entry.detail = {
+            "accounts": [item["account"]["account_id"] for item in planned],
+            "failed": [item["account"]["account_id"] for item in failed],
+            "more": {i["account"]["account_id"]: i["more"] for i in planned if "more" in i},
+        }
+
+    def _catch_up(
+        self, context: Mapping[str, Any], org_id: str, planned: Sequence[dict[str, Any]]
+    ) -> None:
+        """Note under ``more`` which further days of which reports each account lacks."""
+        from airflow_provider_liftos.engine.incremental import History, missing_by_report
+        from airflow_provider_liftos.hooks.warehouse import open_warehouse
+        from airflow_provider_liftos.operators.extract import as_report, window_of
+        from airflow_provider_liftos.warehouses.progress import published
+
+        platform, params = self.hook.platform, context.get("params") or {}
+        given = self.reports if params.get("reports") is None else params["reports"]
+        reports = [platform.check(as_report(platform, report)) for report in given]
+        if not reports:
+            return
+        lookback = params.get("lookback_days")
+        restated = config.restatement_days(platform) if lookback is None else int(lookback)
+        warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store())
+        warehouse.prepare()
+        known = published(warehouse, org_id, platform.name, restated)
+        history = History(since=_first_day(self.history_since), days=self.history_days)
+        for item in planned:
+            window, kept = window_of(item), window_of(item["memory"])
+            account = str(item["account"]["account_id"])
+            found = missing_by_report(known, account, reports, window, kept, history)
+            if found:
+                item["more"] = {
+                    name: [{"since": str(w.since), "until": str(w.until)} for w in windows]
+                    for name, windows in found.items()
+                }
+                days = sum(w.days for windows in found.values() for w in windows)
+                self.log.info("%s: %s further days of reports are missing", account, days)
 
     def _planned(
         self,
@@ -112,6 +178,15 @@ class LiftosPlanOperator(LiftosOperator):
         if not planned:
             raise left_out[-1][1]
         return planned, [{"account": asdict(a), "error": str(error)} for a, error in left_out]
+
+
+def _first_day(value: date | str | None) -> date | None:
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ConfigurationError(f"history_since is {value!r}; write it as YYYY-MM-DD") from None
 
 
 def _label(batch: Sequence[Mapping[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +13,12 @@ from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import QualityError
 from airflow_provider_liftos.operators import lineage
-from airflow_provider_liftos.operators.outcome import translated
-from airflow_provider_liftos.operators.task import LiftosOperator, read_manifest
+from airflow_provider_liftos.operators.task import (
+    LiftosOperator,
+    days_of,
+    read_manifest,
+    staged,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.manifest import Manifest
@@ -52,21 +57,18 @@ class LiftosPublishOperator(LiftosOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises QualityError if something was held back, after publishing all the rest."""
-        from airflow_provider_liftos.state.ledger import Work
-
-        with translated():
+        with self.recorded(context) as entry:
             staging = config.staging()
             manifest = read_manifest(staging, self.audited)
             verdicts = staging.read_json(str(self.audited["decisions"]))
-        with self.recorded(context, manifest.org_id) as entry:
+            entry.window = days_of(manifest)
             held = {d["fingerprint"]: d for d in verdicts["decisions"] if d["verdict"] == "block"}
             missing = verdicts.get("missing") or {}
             store = config.state_store()
             warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
-            rows = published = 0
-            for cut in manifest.slices:
-                if cut.slice.fingerprint() in held:
-                    continue
+            free = [cut for cut in manifest.slices if cut.slice.fingerprint() not in held]
+            rows = published = restated = 0
+            for cut in free:
                 done = warehouse.publish(
                     cut,
                     manifest.load_id,
@@ -76,8 +78,16 @@ class LiftosPublishOperator(LiftosOperator):
                     note=partial(self._note, store, manifest, cut.slice),
                 )
                 rows, published = rows + done.rows_after, published + 1
+                restated += len({one.date for one in done.restated})
+                entry.work = replace(staged(free[:published]), rows=rows)
+                entry.detail = {"slices": published, "held": len(held), "days_restated": restated}
             warehouse.discard(manifest.load_id, keep=held)
-            entry.work = Work(rows=rows)
+            warehouse.settle(
+                manifest.org_id,
+                manifest.platform,
+                config.restatement_days(self.hook.platform),
+                store.clock.now(),
+            )
             entry.warnings = (
                 *(f"{account} was not extracted: {why}" for account, why in missing.items()),
                 *(_line(d) for d in held.values()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,17 +17,23 @@ from airflow_provider_liftos.operators.links import AdsManagerLink, RunLedgerLin
 from airflow_provider_liftos.operators.outcome import translated
 
 if TYPE_CHECKING:
-    from airflow_provider_liftos.engine.manifest import Manifest
+    from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
     from airflow_provider_liftos.engine.staging import Staging
     from airflow_provider_liftos.hooks.liftos import LiftosHook
-    from airflow_provider_liftos.state.ledger import Work
+    from airflow_provider_liftos.state.ledger import TaskRun, Work
+    from airflow_provider_liftos.transport.session import Usage
 
 
 class Entry:
-    """The open ledger entry of a task; fill it while working."""
+    """The open ledger entry of a task; fill it while working.
 
-    def __init__(self) -> None:
+    ``window`` is the first and the last day that the work is about.
+    """
+
+    def __init__(self, org_id: str) -> None:
+        self.org_id = org_id
         self.work: Work | None = None
+        self.window: tuple[str, str] | None = None
         self.warnings: tuple[str, ...] = ()
         self.detail: dict[str, Any] = {}
         self.status = "success"
@@ -53,44 +59,91 @@ class LiftosOperator(BaseOperator):
         return registry.hook(self.platform, self.conn_id)
 
     @contextmanager
-    def recorded(self, context: Mapping[str, Any], org_id: str) -> Iterator[Entry]:
-        """Open a ledger entry, translate errors into outcomes, close the entry either way."""
-        from airflow_provider_liftos.state.ledger import Ledger, TaskRun
+    def recorded(self, context: Mapping[str, Any], org_id: str | None = None) -> Iterator[Entry]:
+        """Open a ledger entry, translate errors into outcomes, close the entry either way.
 
-        entry = Entry()
+        Without ``org_id`` it is the connection's; what goes wrong before that is known is kept
+        for the organization ``default``.
+        """
+        from airflow_provider_liftos.state.ledger import Ledger
+
+        org, version = self._whose(org_id)
+        entry = Entry(org)
         with translated():
-            store = config.state_store()
-            ledger = Ledger(store, org_id)
+            ledger = Ledger(config.state_store(), org)
             task_instance = context["ti"]
-            entry_id = ledger.start(
-                TaskRun(
-                    dag_id=task_instance.dag_id,
-                    run_id=task_instance.run_id,
-                    task_id=task_instance.task_id,
-                    phase=self.phase,
-                    map_index=_map_index(task_instance),
-                    try_number=task_instance.try_number,
-                    platform=self.platform,
-                )
-            )
+            entry_id = ledger.start(self._run(task_instance, version))
             self.ledger_url = _ledger_url(task_instance.dag_id, task_instance.run_id)
+            error = None
             try:
                 yield entry
-            except Exception as error:
-                ledger.finish(
-                    entry_id, status=_status(entry, error), work=entry.work,
-                    warnings=entry.warnings, error=f"{type(error).__name__}: {error}",
-                    detail=entry.detail,
-                )  # fmt: skip
+            except Exception as failure:
+                entry.status = _status(entry, failure)
+                error = f"{type(failure).__name__}: {failure}"
                 raise
             except BaseException as pause:
-                status = "deferred" if isinstance(pause, TaskDeferred) else "interrupted"
-                ledger.finish(entry_id, status=status, work=entry.work, detail=entry.detail)
+                entry.status = "deferred" if isinstance(pause, TaskDeferred) else "interrupted"
                 raise
-            ledger.finish(
-                entry_id, status=entry.status, work=entry.work, warnings=entry.warnings,
-                detail=entry.detail,
-            )  # fmt: skip
+            finally:
+                ledger.finish(
+                    entry_id, status=entry.status, work=entry.work, window=entry.window,
+                    warnings=entry.warnings, error=error, detail=entry.detail,
+                )  # fmt: skip
+
+    def _whose(self, org_id: str | None) -> tuple[str, str | None]:
+        """The organization, and the API version of the connection, where there is one."""
+        if self.platform not in {one.name for one in registry.declared()}:
+            return org_id or "default", None
+        try:
+            credentials = self.hook.credentials()
+        except Exception:  # noqa: BLE001  the task itself will say what is wrong with it
+            return org_id or "default", None
+        return org_id or credentials.org_id, credentials.version
+
+    def _run(self, task_instance: Any, version: str | None) -> TaskRun:
+        from airflow_provider_liftos.state.ledger import TaskRun
+
+        return TaskRun(
+            dag_id=task_instance.dag_id,
+            run_id=task_instance.run_id,
+            task_id=task_instance.task_id,
+            phase=self.phase,
+            map_index=_map_index(task_instance),
+            try_number=task_instance.try_number,
+            platform=self.platform,
+            api_version=version,
+        )
+
+
+def spent(usage: Usage) -> Work:
+    """What a session cost, for the ledger."""
+    from airflow_provider_liftos.state.ledger import Work
+
+    return Work(
+        bytes=usage.bytes,
+        requests=usage.requests,
+        retries=usage.retries,
+        throttled_seconds=usage.throttled_seconds,
+    )
+
+
+def staged(slices: Iterable[SliceResult]) -> Work:
+    """Rows of slices and bytes of their files, for the ledger."""
+    from airflow_provider_liftos.state.ledger import Work
+
+    found = list(slices)
+    return Work(
+        rows=sum(cut.rows for cut in found),
+        bytes=sum(file.bytes for cut in found for file in cut.staged),
+    )
+
+
+def days_of(manifest: Manifest) -> tuple[str, str] | None:
+    """First and last day of a manifest's slices, for the ledger."""
+    windows = [cut.slice.window for cut in manifest.slices]
+    if not windows:
+        return None
+    return str(min(w.since for w in windows)), str(max(w.until for w in windows))
 
 
 def _status(entry: Entry, error: Exception) -> str:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from airflow_provider_liftos.engine.plan import DateRange
 from airflow_provider_liftos.model.errors import ConfigurationError
 
+_BY_ITSELF = {"scheduled", "asset_triggered"}
+
 
 def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> DateRange:
     """The window of a run.
@@ -36,6 +38,13 @@ def asked(context: Mapping[str, Any], restatement_days: int, last_days: int) -> 
             lookback = restatement_days if _kind(context) == "scheduled" else 0
         return DateRange(since=since, until=until, lookback_days=int(lookback))
     return DateRange(last_days=last_days)
+
+
+def catches_up(context: Mapping[str, Any]) -> bool:
+    """Whether a run also brings what is missing behind its window: one that nobody gave days."""
+    if _explicit(context.get("params") or {}) or context.get("partition_key"):
+        return False
+    return _kind(context) in _BY_ITSELF
 
 
 def _explicit(params: Mapping[str, Any]) -> DateRange | None:

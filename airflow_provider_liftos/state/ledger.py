@@ -95,11 +95,12 @@ class Ledger:
         *,
         status: str = SUCCESS,
         work: Work | None = None,
+        window: tuple[str, str] | None = None,
         warnings: tuple[str, ...] = (),
         error: str | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Close an entry.
+        """Close an entry. ``window`` is known by then, where ``start`` did not know it.
 
         Raises:
             Missing: there is no such entry (any more).
@@ -107,9 +108,11 @@ class Ledger:
         change = update(run_ledger).where(
             run_ledger.c.org_id == self._org_id, run_ledger.c.id == entry_id
         )
+        days = dict(zip(("window_since", "window_until"), window or (), strict=False))
         with self._store.write() as connection:
             closed = connection.execute(
                 change.values(
+                    **days,
                     status=status,
                     finished_at=self._store.clock.now(),
                     warnings=json.dumps(warnings),

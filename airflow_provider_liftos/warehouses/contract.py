@@ -160,6 +160,12 @@ class Warehouse(Protocol):
         ``now`` is epoch seconds.
         """
 
+    def settle(self, org_id: str, platform: str, restatement_days: int, now: float) -> None:
+        """Rows of days that the platform restates no more are no estimates, read again or not.
+
+        ``now`` is epoch seconds.
+        """
+
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
 

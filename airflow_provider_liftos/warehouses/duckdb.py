@@ -29,6 +29,7 @@ from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
 from airflow_provider_liftos.warehouses.publish import publish_report
 from airflow_provider_liftos.warehouses.rates import replace_rates
+from airflow_provider_liftos.warehouses.settle import settling
 from airflow_provider_liftos.warehouses.staged import StagedSlice, complete
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
@@ -204,6 +205,11 @@ class DuckDbWarehouse:
             with self._write() as session:
                 written += replace_rates(session, self.layout, list(part), org_id, now)
         return written
+
+    def settle(self, org_id: str, platform: str, restatement_days: int, now: float) -> None:
+        """Rows of days that the platform restates no more are no estimates, read again or not."""
+        with self._write() as session:
+            session.execute(*settling(self.layout, org_id, platform, restatement_days, now))
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""

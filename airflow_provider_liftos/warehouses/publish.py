@@ -6,7 +6,7 @@ empty in the slice is emptied; a day that newer data already holds is left as it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -18,7 +18,7 @@ from airflow_provider_liftos.warehouses.contract import Published, Restatement
 from airflow_provider_liftos.warehouses.ddl import names
 from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
 
-RESTATED_METRICS = ("spend", "conversions", "impressions", "clicks")
+RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", "clicks")
 
 Sums: TypeAlias = dict[tuple[date, str], tuple[Decimal | None, ...]]
 """(day, attribution window) -> sums of RESTATED_METRICS."""
@@ -64,6 +64,7 @@ def _replace(job: Job, key: Predicate, dates: tuple[date, ...]) -> Published:
     capabilities = job.layout.capabilities
     target, source = job.layout.published(PERFORMANCE.name), job.layout.audit(PERFORMANCE.name)
     days = _in_dates(job, dates)
+    known = _known(job, key & days)
     before, old = _sums(job, target, key & days)
     after, new = _sums(job, source, job.mine & days)
     columns = names(capabilities, PERFORMANCE.columns)
@@ -72,7 +73,9 @@ def _replace(job: Job, key: Predicate, dates: tuple[date, ...]) -> Published:
     lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
     _note_loads(job, key, days, dates, lead)
     return Published(
-        rows_before=before, rows_after=after, restated=tuple(_restatements(old, new, lead))
+        rows_before=before,
+        rows_after=after,
+        restated=tuple(_restatements(old, new, lead, known)),
     )
 
 
@@ -152,11 +155,20 @@ def _leading_window(job: Job, sums: Sums) -> str | None:
     return next((w for w in wanted if w in present), min(present, default=None))
 
 
-def _restatements(old: Sums, new: Sums, lead: str) -> Iterable[Restatement]:
-    for (day, window), before in sorted(old.items(), key=lambda item: item[0][0]):
-        if window != lead:
-            continue
-        after = new.get((day, window), (None,) * len(RESTATED_METRICS))
+def _known(job: Job, where: Predicate) -> set[date]:
+    """Days that were published before, also those of which there was no row."""
+    day, table = job.layout.capabilities.ident("date"), job.layout.published(LOADS.name)
+    return {found for (found,) in job.run(f"SELECT {day} FROM {table}", where)}
+
+
+def _restatements(
+    old: Sums, new: Sums, lead: str, known: Collection[date]
+) -> Iterable[Restatement]:
+    """What moved; a day that is published in this window for the first time did not."""
+    nothing = (None,) * len(RESTATED_METRICS)
+    elsewhere = {day for day, window in old if window != lead}
+    for day in sorted({day for day in known if (day, lead) in old or day not in elsewhere}):
+        before, after = old.get((day, lead), nothing), new.get((day, lead), nothing)
         for metric, was, now in zip(RESTATED_METRICS, before, after, strict=True):
             if was != now:
                 yield Restatement(date=day, metric=metric, old=was, new=now)

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_liftos.hooks import registry
 from airflow_provider_liftos.hooks.config import OPTIONS
+from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.platforms import discover
 from airflow_provider_liftos.provider_info import get_provider_info
 
@@ -27,6 +28,7 @@ def things() -> dict[str, set[str]]:
         "commands": {
             "airflow liftos scaffold",
             "airflow liftos runs",
+            "airflow liftos restatements",
             "airflow liftos campaign-report",
             "airflow liftos connect",
             "liftos-sandbox",
@@ -52,3 +54,19 @@ def test_readme_names_all(kind: str) -> None:
         if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)
     )
     assert not missing, f"README.md does not name these {kind}: {', '.join(missing)}"
+
+
+def availability(platform: Platform) -> str:
+    """The platform's line of the table, from its declaration."""
+    known = platform.availability
+    newest = "yesterday" if known.delay_days == 1 else f"{known.delay_days} days ago"
+    return (
+        f"| {platform.title} | {newest} | {known.history_days:,} days | {known.restatement_days} days"
+        f" | on day {known.restatement_days} | {known.note} |"
+    )
+
+
+@pytest.mark.parametrize("platform", discover(), ids=lambda platform: platform.name)
+def test_readme_tells_what_each_platform_keeps_and_when_it_settles(platform: Platform) -> None:
+    line = availability(platform)
+    assert line in (ROOT / "README.md").read_text().splitlines(), f"README.md lacks {line}"

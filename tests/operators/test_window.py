@@ -11,7 +11,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 
 from airflow_provider_liftos.engine.plan import DateRange
 from airflow_provider_liftos.model.errors import ConfigurationError
-from airflow_provider_liftos.operators.window import asked
+from airflow_provider_liftos.operators.window import asked, catches_up
 
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC)
 NEXT_TEN = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -133,3 +133,19 @@ def test_a_partition_key_that_is_no_day_is_refused():
 @pytest.mark.parametrize("run_type", [DagRunType.MANUAL, "manual"])
 def test_a_run_by_hand_does_not_take_the_interval_airflow_infers(run_type):
     assert window(run_type=run_type, **interval()) == DateRange(last_days=30)
+
+
+@pytest.mark.parametrize(
+    ("context", "does"),
+    [
+        ({"run_type": DagRunType.SCHEDULED}, True),
+        ({"run_type": DagRunType.ASSET_TRIGGERED}, True),
+        ({"run_type": DagRunType.BACKFILL}, False),
+        ({"run_type": DagRunType.MANUAL}, False),
+        ({"run_type": DagRunType.SCHEDULED, "params": {"last_n_days": 3}}, False),
+        ({"run_type": DagRunType.SCHEDULED, "partition_key": "2026-04-04"}, False),
+    ],
+)
+def test_only_runs_that_nobody_gave_days_bring_more_than_their_days(context, does):
+    run = SimpleNamespace(run_type=context.pop("run_type"))
+    assert catches_up({"params": {}, "dag_run": run, **context}) is does
