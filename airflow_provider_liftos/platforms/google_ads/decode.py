@@ -142,7 +142,6 @@ class Batches:
         self._take = take
         self._text = b""
         self._at = self._depth = self._begin = 0
-        self._told = False
 
     def feed(self, piece: bytes) -> Sequence[Any]:
         """Rows of the batches that are whole by now; BrokenStream when one is an error."""
@@ -151,8 +150,7 @@ class Batches:
 
     def end(self) -> Sequence[Any]:
         """ValueError unless the array was closed."""
-        rest = self._text.strip()
-        if self._depth or not (rest.endswith(b"]") or (self._told and not rest)):
+        if self._depth or not self._text.rstrip().endswith(b"]"):
             raise ValueError("the stream ends amid its answer")
         return ()
 
@@ -167,7 +165,6 @@ class Batches:
                 self._depth -= 1
                 if not self._depth:
                     yield self._text[self._begin : self._at]
-                    self._told = True
             elif mark.end() - mark.start() == 1:  # a text that goes on in the next piece
                 self._at = mark.start()
                 break

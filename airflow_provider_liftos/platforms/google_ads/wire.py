@@ -235,14 +235,13 @@ def key(credentials: Credentials) -> dict[str, Any]:
         found = json.loads(text) if text.strip() else {}
     except (OSError, ValueError):
         found = None
-    if found and not (isinstance(found, dict) and {"client_email", "private_key"} <= found.keys()):
-        found = None
-    if found is None:
+    whole = isinstance(found, dict) and {"client_email", "private_key"} <= found.keys()
+    if not whole and found != {}:
         raise ConfigurationError(
             f"the service account's key of connection {credentials.conn_id!r} cannot be read",
             hint="Paste the whole JSON file that Google's console gave you.",
         )
-    return dict(found)
+    return dict(found or {})
 
 
 def _claim(key: dict[str, Any], audience: str, subject: str) -> str:
