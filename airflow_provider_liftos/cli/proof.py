@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from airflow_provider_liftos.hooks import registry
+from airflow_provider_liftos.model.audience import dimension
 from airflow_provider_liftos.model.report import Level
 
 METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
@@ -135,16 +136,16 @@ class _Asked:
     metrics: frozenset[str]
 
 
-def _breakdowns(connection: Any) -> dict[tuple[str, str], str]:
+def _breakdowns(connection: Any) -> dict[tuple[str, str], list[str]]:
     """By which breakdowns the rows of each platform's reports are cut."""
     rows = connection.execute(
-        "SELECT platform, report, array_to_string(list_sort(json_keys(any_value(breakdowns))), ',')"
+        "SELECT platform, report, json_keys(any_value(breakdowns))"
         " FROM liftos.performance WHERE breakdown_key <> '' GROUP BY ALL"
     ).fetchall()
     return {(platform, report): names for platform, report, names in rows}
 
 
-def _asked(key: Key, names: Mapping[tuple[str, str], str]) -> _Asked | None:
+def _asked(key: Key, names: Mapping[tuple[str, str], list[str]]) -> _Asked | None:
     """How to compare a report; None for one that cannot be."""
     name, _, report, level = key
     platform = {one.name: one for one in registry.declared()}[name]
@@ -155,8 +156,10 @@ def _asked(key: Key, names: Mapping[tuple[str, str], str]) -> _Asked | None:
         return None
     mapping = platform.mapping(declared, {})
     told = {*mapping.select, *(column for more in mapping.windows.values() for column in more)}
-    cut_by = names.get((name, report), ",".join(declared.breakdowns))
-    return _Asked(key=key, breakdowns=cut_by, metrics=frozenset(METRICS) & told)
+    found = names.get((name, report), list(declared.breakdowns))
+    order = [one for own in declared.breakdowns for one in (own, dimension(own)) if one in found]
+    cut_by = dict.fromkeys((*order, *found))
+    return _Asked(key=key, breakdowns=",".join(cut_by), metrics=frozenset(METRICS) & told)
 
 
 def _slices(connection: Any) -> dict[Key, dict[str, str]]:

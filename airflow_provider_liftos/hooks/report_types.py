@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_liftos.hooks.configuration import Extraction, unknown
@@ -83,14 +84,13 @@ def _custom(platform: Platform, extraction: Extraction, note: Callable[[str], An
     for name in set(extraction.breakdowns) & set(DIMENSIONS):
         if not _own(platform, name):
             note(f"{platform.name}: no breakdown by {name}; it is left out there")
-    common = (*_UNIFIED, *DERIVED)
-    usual = platform.preset(BASIC, LEVEL).metrics
-    metrics = dict.fromkeys((*usual, *(m for m in extraction.metrics if m not in common)))
+    own = [metric for metric in extraction.metrics if metric not in (*_UNIFIED, *DERIVED)]
 
     def report(name: str, cuts: Sequence[str]) -> Report:
-        return platform.check(
-            Report(name=name, level=LEVEL, metrics=tuple(metrics), breakdowns=tuple(cuts))
-        )
+        # What a platform gives without being asked by name depends on how it is cut.
+        usual = platform.check(Report(name=name, level=LEVEL, breakdowns=tuple(cuts)))
+        metrics = dict.fromkeys((*usual.metrics, *own))
+        return platform.check(replace(usual, metrics=tuple(metrics)))
 
     try:
         return [report("custom", breakdowns)]

@@ -12,7 +12,7 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "device": ("device", "device_platform", "impression_device", "platform"),
     "placement": ("placement", "publisher_platform", "platform_position"),
     "interest": ("interest", "interest_category", "interests"),
-    "hour": ("hour",),
+    "hour": ("hour", "stat_time_hour"),
 }
 """The names by which breakdowns are asked for and shown, and the platforms' own names of each."""
 

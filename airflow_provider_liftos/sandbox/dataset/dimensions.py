@@ -184,23 +184,23 @@ DIMENSIONS |= {
     ),
     "tiktok.stat_time_hour": Dimension(parts=_tiktok_hours),
 }
-# Truth may also be asked by the names that breakdowns have on every platform.
-DIMENSIONS |= {
-    f"tiktok.{name}": DIMENSIONS[f"tiktok.{theirs}"]
-    for name, theirs in {
-        "country": "country_code",
-        "region": "province_id",
-        "device": "platform",
-        "interest": "interest_category",
-        "hour": "stat_time_hour",
-    }.items()
-}
 HOURLY = tuple(name for name in DIMENSIONS if name.startswith("hourly_"))
+
+
+# Truth may also be asked by the names that breakdowns have on every platform.
+_COMMON = {
+    "tiktok.country": "tiktok.country_code",
+    "tiktok.region": "tiktok.province_id",
+    "tiktok.device": "tiktok.platform",
+    "tiktok.interest": "tiktok.interest_category",
+    "tiktok.hour": "tiktok.stat_time_hour",
+}
 
 
 def own_name(platform: str, name: str) -> str:
     """Return the dimension that a platform means by ``name``."""
     own = f"{platform}.{name}"
+    own = _COMMON.get(own, own)
     return own if own in DIMENSIONS else name
 
 
