@@ -53,6 +53,16 @@ class Checkpoint:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows on staging, remote reports asked for, those never read, and the ids of the others."""
+
+    rows: int
+    submitted: int
+    wasted: int
+    report_ids: tuple[str, ...] = ()
+
+
 class Checkpoints:
     """The checkpoints of one scope: a task of a dag run."""
 
@@ -191,6 +201,16 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
         error=json.loads(row["error"] or "{}"),
         dropped=tuple(json.loads(row["dropped"] or "[]")),
         **{name: row[name] for name in same},
+    )
+
+
+def counts(points: Collection[Checkpoint]) -> Counts:
+    """What these have come to so far; rows of searches for ids do not count."""
+    return Counts(
+        rows=sum(f.rows for p in points if not p.slice.find_ids for f in p.files),
+        submitted=sum(p.attempts for p in points),
+        wasted=sum(p.wasted for p in points),
+        report_ids=tuple(p.report_id for p in points if p.report_id),
     )
 
 

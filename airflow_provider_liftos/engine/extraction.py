@@ -76,16 +76,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Rows on staging, remote reports asked for, those never read, and the ids of the others."""
-
-    rows: int
-    submitted: int
-    wasted: int
-    report_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """Every slice ended, well or not."""
 
@@ -461,15 +451,9 @@ class Extraction:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def counts(self) -> Counts:
+    def counts(self) -> cp.Counts:
         """What the scope has come to so far, earlier stints included."""
-        points = self._points.values()
-        return Counts(
-            rows=sum(f.rows for p in points if not p.slice.find_ids for f in p.files),
-            submitted=sum(p.attempts for p in points),
-            wasted=sum(p.wasted for p in points),
-            report_ids=tuple(p.report_id for p in points if p.report_id),
-        )
+        return cp.counts(self._points.values())
 
     def _manifest(self) -> Manifest:
         units = results.collect(self._points.values(), self.accounts)
