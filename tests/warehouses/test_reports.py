@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 
@@ -228,6 +228,44 @@ def test_nulls_in_key_columns_are_kept_and_replaced(lab):
     assert found == [("",), (None,)]
 
 
+MOVED = {"spend": "6", "conversions": "3", "conversions_value": "7.5", "impressions": 200,
+         "clicks": 9}  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", MOVED)
+def test_each_metric_that_moves_is_told(lab, metric):
+    before = {"conversions_value": "1", "impressions": 100, "clicks": 8}
+    lab.publish(report_slice(), [performance_row(DAY1, **before)])
+    after = {**before, metric: MOVED[metric]}
+    published = lab.publish(
+        report_slice(), [performance_row(DAY1, **after)], load_id="b", as_of=NOON + HOUR
+    )
+    assert [(r.date, r.metric, r.new) for r in published.restated] == [
+        (DAY1, metric, Decimal(str(MOVED[metric])))
+    ]
+
+
+def test_a_day_that_was_published_empty_moves_when_it_has_rows(lab):
+    lab.publish(report_slice(DAY1, DAY1), [performance_row(DAY1)])
+    lab.publish(report_slice(DAY2, DAY2), [performance_row(DAY1)][:0], load_id="b")
+    three = [performance_row(day) for day in (DAY1, DAY2, DAY3)]
+    published = lab.publish(report_slice(DAY1, DAY3), three, load_id="c", as_of=NOON + HOUR)
+    assert {(r.date, r.old) for r in published.restated} == {(DAY2, None)}, (
+        "a first time is no move"
+    )
+
+
+def test_another_attribution_window_is_no_restatement(lab):
+    clicked = report_slice(attribution_windows=("7d_click",))
+    viewed = report_slice(attribution_windows=("1d_view",))
+    lab.publish(clicked, [performance_row(DAY1, attribution_window="7d_click")])
+    published = lab.publish(
+        viewed, [performance_row(DAY1, attribution_window="1d_view", spend="9")], load_id="b",
+        as_of=NOON + HOUR,
+    )  # fmt: skip
+    assert published.restated == ()
+
+
 def test_attribution_windows_do_not_multiply_a_day(lab):
     part = report_slice(attribution_windows=("7d_click", "1d_view"))
     rows = [performance_row(DAY1, attribution_window=w) for w in part.report.attribution_windows]
@@ -298,3 +336,24 @@ def test_organizations_do_not_replace_one_another(lab):
     lab.warehouse.load(manifest(theirs, load_id="g", org_id="globex"))
     lab.warehouse.publish(theirs, "g", "globex", NOON)
     assert spend(lab) == {DAY1: 10}
+
+
+def test_days_are_final_when_their_window_closes_read_again_or_not(lab):
+    day = 86_400.0
+    ends = {d: datetime(d.year, d.month, d.day, 23, tzinfo=UTC) for d in (DAY1, DAY2)}  # Berlin
+    rows = [performance_row(d, is_estimated=True, day_end_utc=ends[d]) for d in ends]
+    lab.publish(report_slice(), rows)
+
+    def estimated(org: str = ORG) -> list[date]:
+        sql = "SELECT date FROM liftos.performance WHERE is_estimated AND org_id = ? ORDER BY 1"
+        return [found for (found,) in lab.warehouse.query(sql, [org])]
+
+    closes = ends[DAY1].timestamp() + 27 * day  # where 28 days after it begin
+    lab.warehouse.settle(ORG, "meta", 28, closes - 1)
+    lab.warehouse.settle(ORG, "tiktok", 28, closes + day)
+    lab.warehouse.settle("globex", "meta", 28, closes + day)
+    assert estimated() == [DAY1, DAY2]
+    lab.warehouse.settle(ORG, "meta", 28, closes)
+    assert estimated() == [DAY2]
+    lab.warehouse.settle(ORG, "meta", 7, closes)
+    assert estimated() == []
