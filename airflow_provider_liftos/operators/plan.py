@@ -11,6 +11,7 @@ from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent
 
 if TYPE_CHECKING:
+    from airflow_provider_liftos.engine.incremental import Known
     from airflow_provider_liftos.engine.plan import DateRange
     from airflow_provider_liftos.model.errors import NotAuthorized
     from airflow_provider_liftos.model.report import Account, Report
@@ -73,7 +74,7 @@ class LiftosPlanOperator(LiftosOperator):
                 entry.work = spent(hook.usage) if hook.usage else None
             planned, failed = self._planned(wanted, accounts, unseen, entry)
             if catches_up(context):
-                self._catch_up(context, entry.org_id, planned)
+                self._catch_up(context, entry, planned)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
             first = planned[0]["account"]["account_id"]
             self._tell(entry, planned, failed)
@@ -107,13 +108,16 @@ class LiftosPlanOperator(LiftosOperator):
         }
 
     def _catch_up(
-        self, context: Mapping[str, Any], org_id: str, planned: Sequence[dict[str, Any]]
+        self, context: Mapping[str, Any], entry: Entry, planned: Sequence[dict[str, Any]]
     ) -> None:
-        """Note under ``more`` which further days of which reports each account lacks."""
+        """Note under ``more`` which further days of which reports each account lacks.
+
+        Where the warehouse cannot be asked now, the run brings its own days: it may be within
+        reach when they are loaded, and the next run finds what is missing.
+        """
         from airflow_provider_liftos.engine.incremental import History, missing_by_report
-        from airflow_provider_liftos.hooks.warehouse import open_warehouse
+        from airflow_provider_liftos.model.errors import WarehouseError
         from airflow_provider_liftos.operators.extract import as_report, window_of
-        from airflow_provider_liftos.warehouses.progress import published
 
         platform, params = self.hook.platform, context.get("params") or {}
         given = self.reports if params.get("reports") is None else params["reports"]
@@ -122,9 +126,12 @@ class LiftosPlanOperator(LiftosOperator):
             return
         lookback = params.get("lookback_days")
         restated = config.restatement_days(platform) if lookback is None else int(lookback)
-        warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store())
-        warehouse.prepare()
-        known = published(warehouse, org_id, platform.name, restated)
+        try:
+            known = self._published(entry.org_id, restated)
+        except WarehouseError as error:
+            entry.warnings = (*entry.warnings, f"only the run's own days are asked for: {error}")
+            self.log.warning(entry.warnings[-1])
+            return
         history = History(since=_first_day(self.history_since), days=self.history_days)
         for item in planned:
             window, kept = window_of(item), window_of(item["memory"])
@@ -178,6 +185,15 @@ class LiftosPlanOperator(LiftosOperator):
         if not planned:
             raise left_out[-1][1]
         return planned, [{"account": asdict(a), "error": str(error)} for a, error in left_out]
+
+    def _published(self, org_id: str, restated: int) -> Known:
+        """The days of every report that people see; a warehouse is made where there is none."""
+        from airflow_provider_liftos.hooks.warehouse import open_warehouse
+        from airflow_provider_liftos.warehouses.progress import published
+
+        warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store())
+        warehouse.prepare()
+        return published(warehouse, org_id, self.platform, restated)
 
 
 def _first_day(value: date | str | None) -> date | None:

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_liftos.cli.proof import compare
 from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.state.ledger import Ledger
@@ -146,3 +147,15 @@ def test_the_ledger_says_what_was_added(liftos):
     entry, *_ = Ledger(liftos.store, "default").rows(phase="plan")
     assert entry.detail["more"] == {run.accounts[0]: {name: [span(39, 30)] for name in REPORTS}}
     assert (entry.run.window_since, entry.run.window_until) == (str(ago(29)), str(ago(1)))
+
+
+def test_where_the_warehouse_is_out_of_reach_a_run_brings_its_own_days(liftos, monkeypatch):
+    def refuse(_self):
+        raise WarehouseError("the file is locked")
+
+    monkeypatch.setattr(DuckDbWarehouse, "prepare", refuse)
+    found = Daily(liftos).scheduled(ago(1))
+    assert (found["since"], found["until"]) == (str(ago(29)), str(ago(1)))
+    assert "more" not in found
+    [entry] = Ledger(liftos.store, "default").rows(phase="plan")
+    assert entry.warnings == ("only the run's own days are asked for: the file is locked",)
