@@ -221,6 +221,12 @@ def root(points: Mapping[str, Checkpoint], point: Checkpoint) -> str:
     return point.fingerprint
 
 
+def is_some_fields(points: Mapping[str, Checkpoint], point: Checkpoint) -> bool:
+    """Whether other parts of a split by fields bring the rows of this one."""
+    parent = points.get(point.parent or "")
+    return parent is not None and parent.split_by == "fields"
+
+
 def outside(points: Mapping[str, Checkpoint], roots: Collection[str]) -> list[Checkpoint]:
     """Those that are neither among ``roots`` (fingerprints) nor descend from one of them."""
     return [point for point in points.values() if root(points, point) not in roots]

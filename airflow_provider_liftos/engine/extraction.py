@@ -191,8 +191,9 @@ class Extraction:
             self._guarded(point, lambda p=point: self._submit(p))  # type: ignore[misc]
             running[account] += point.state == cp.SUBMITTED
 
-    def _at_once(self, point: Checkpoint) -> Reading | None:
-        return self.session.platform.reading(point.slice, self.session.credentials)
+    def _at_once(self, point: Checkpoint, **instead: bool) -> Reading | None:
+        cut = point.slice.narrowed(**instead)
+        return self.session.platform.reading(cut, self.session.credentials)
 
     def _submit(self, point: Checkpoint) -> None:
         reports = self.session.platform.asynchronous()
@@ -310,13 +311,13 @@ class Extraction:
             case _:
                 self._give_up(point, error)
 
-    def _read_at_once(self, point: Checkpoint, error: NotPrepared) -> None:
+    def _read_at_once(self, point: Checkpoint, error: LiftosError) -> None:
         if point.slice.at_once:
             self._give_up(point, error)
             return
         self.session.usage.warn(f"reports are read at once: {error}")
         parts = split.at_once(point.slice, self.session.platform.at_once_days)
-        point.attempts -= 1
+        point.attempts -= point.state == cp.INTENT
         self._put_in_place(point, parts.parts, parts.by)
 
     def _pause_or_give_up(self, point: Checkpoint, pause: Throttled | CircuitOpen) -> None:
@@ -360,6 +361,8 @@ class Extraction:
                 self._give_up(point, error)
             elif point.failures + 1 < self.options.report_attempts:
                 self._again(point)
+            elif self._at_once(point, at_once=True):
+                self._read_at_once(point, error)
             elif point.error.get("kind") == polling.STUCK:
                 self._give_up(point, error)
             else:
@@ -424,7 +427,7 @@ class Extraction:
         needed = not split.can_do_without(
             self.session.platform, self.session.credentials, name, point.slice, rest
         )
-        if needed or (last and not self._is_part(point)):
+        if needed or (last and not cp.is_some_fields(self._points, point)):
             self._give_up(point, error)
             return
         self.session.usage.warn(f"the platform no longer gives {name!r}; going on without it")
@@ -435,11 +438,6 @@ class Extraction:
             point.slice, point.failures = rest, 0
             point.state, point.report_id = cp.PLANNED, None
         self.checkpoints.save(point)
-
-    def _is_part(self, point: Checkpoint) -> bool:
-        """Whether other parts of a split by fields bring the rows."""
-        parent = self._points.get(point.parent or "")
-        return parent is not None and parent.split_by == "fields"
 
     def _give_up(self, point: Checkpoint, error: LiftosError) -> None:
         error.account = error.account or point.slice.account_id
