@@ -22,6 +22,10 @@ from airflow_provider_liftos.platforms.google_ads.schema import Leaf, Shape
 
 _MAY_BE_UNKNOWN = re.compile(r"[\w.]+(_share|_percentage|_quality_score)|metrics\.benchmark_\w+")
 
+_AT_ONCE = 64
+"""Rows that are looked at together: Python's views of more messages do not fit into the caches, and
+reading them takes more than twice as long (measured)."""
+
 Columns = list[Sequence[Any]]
 
 
@@ -86,9 +90,11 @@ class Reader:
 
     def lines(self, rows: Sequence[Any]) -> list[bytes]:
         """Each row as JSON."""
-        if not rows:
-            return []
-        return list(map(self._encode, map(self._row, *self.columns(rows))))
+        found: list[bytes] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            columns = self.columns(rows[start : start + _AT_ONCE])
+            found += map(self._encode, map(self._row, *columns))
+        return found
 
 
 def _maker(leaf: Leaf) -> Callable[[Any], Any] | None:
