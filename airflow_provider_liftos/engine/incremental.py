@@ -7,7 +7,7 @@ days beyond it, and what lies between is known to be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeAlias
@@ -97,15 +97,23 @@ def missing(progress: Progress, window: Window, kept: Window, history: History) 
 
 def missing_by_report(
     known: Known, account: str, reports: Sequence[Report], window: Window, kept: Window,
-    history: History,
+    history: History, kept_days: Callable[[Report], int | None] = lambda _report: None,
 ) -> dict[str, list[Window]]:  # fmt: skip
-    """The same for each of an account's reports, by name and level as ``basic:ad``."""
+    """The same for each of an account's reports, by name and level as ``basic:ad``.
+
+    ``kept_days`` says of which reports the platform keeps fewer days.
+    """
     found = {}
     for report in reports:
+        of_report = _newest_days(kept, kept_days(report))
         progress = known.get((account, report.name, str(report.level)), Progress())
-        if days := missing(progress, window, kept, history):
+        if days := missing(progress, window, of_report, history):
             found[f"{report.name}:{report.level}"] = days
     return found
+
+
+def _newest_days(window: Window, days: int | None) -> Window:
+    return next(window.chunks(days)) if days else window
 
 
 def _newest(windows: Sequence[Window], days: int) -> Iterator[Window]:

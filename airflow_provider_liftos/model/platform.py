@@ -283,9 +283,10 @@ class Platform:
     ``accounts`` is a flow that lists every account the token sees. A report is read as ``at_once``
     says, and where that says None, submitted as a ``prepared`` one. ``longest`` is how many days a
     slice of a report may have; ``at_once_days`` the same for reports that the platform was asked
-    to prepare and will not. ``notices`` reads from an answer's headers what a person should be
-    told. ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None:
-    any number. ``adopt`` reads a connection's extra, also as other tools have written it.
+    to prepare and will not; ``kept_days`` how many days of a report it keeps, where these are fewer
+    than of others. ``notices`` reads from an answer's headers what a person should be told.
+    ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None: any
+    number. ``adopt`` reads a connection's extra, also as other tools have written it.
     ``usual_reports`` are what a pipeline brings unless told otherwise. A platform with a
     ``query_language`` takes reports made of users' own queries.
     """
@@ -319,6 +320,7 @@ class Platform:
     at_once: Callable[[Slice, Credentials], Reading | None] = lambda _cut, _credentials: None
     slice_days: int = 30
     longest: Callable[[Report], int | None] = lambda _report: None
+    kept_days: Callable[[Report], int | None] = lambda _report: None
     at_once_days: int = 30
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
     ids_per_part: Callable[[Credentials], int | None] = lambda _credentials: None

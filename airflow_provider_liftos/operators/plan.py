@@ -136,7 +136,9 @@ class LiftosPlanOperator(LiftosOperator):
         for item in planned:
             window, kept = window_of(item), window_of(item["memory"])
             account = str(item["account"]["account_id"])
-            found = missing_by_report(known, account, reports, window, kept, history)
+            found = missing_by_report(
+                known, account, reports, window, kept, history, platform.kept_days
+            )
             if found:
                 item["more"] = {
                     name: [{"since": str(w.since), "until": str(w.until)} for w in windows]

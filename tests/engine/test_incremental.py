@@ -93,6 +93,19 @@ def test_each_report_has_progress_of_its_own():
     assert found == {"basic:ad": [days(59, 41)]}
 
 
+def test_a_report_that_is_kept_for_fewer_days_is_asked_for_no_older_ones():
+    account = BERLIN.account_id
+    known = {
+        (account, "basic", level): Progress(final=(days(28, 1),)) for level in ("ad", "campaign")
+    }
+    history = History(since=YESTERDAY - timedelta(days=400), days=500)
+    found = incremental.missing_by_report(
+        known, account, [basic(Level.AD), basic(Level.CAMPAIGN)], RUN, MEMORY, history,
+        lambda report: 90 if report.level is Level.AD else None,
+    )  # fmt: skip
+    assert found == {"basic:ad": [days(89, 29)], "basic:campaign": [days(400, 29)]}
+
+
 spans = st.lists(
     st.tuples(st.integers(0, 400), st.integers(0, 60), st.booleans()), max_size=6
 )  # fmt: skip

@@ -233,6 +233,11 @@ def test_clicks_are_asked_for_day_by_day() -> None:
     assert GOOGLE.longest(basic(platform=GOOGLE)) is None
 
 
+def test_clicks_are_kept_for_ninety_days_less_one_for_zones() -> None:
+    assert GOOGLE.kept_days(GOOGLE.preset("click_view", Level.AD_GROUP)) == 89
+    assert GOOGLE.kept_days(basic(platform=GOOGLE)) is None
+
+
 def test_every_field_of_every_breakdown_exists_in_every_version() -> None:
     names = [one.field for view in resources.VIEWS.values() for one in view.breakdowns.values()]
     names += [one.field for one in resources.SEGMENTS.values()]

@@ -107,6 +107,7 @@ PLATFORM = Platform(
     check=reports.check,
     coverage=reports.coverage,
     longest=reports.longest,
+    kept_days=reports.kept_days,
     mapping=mapping.mapping,
     minor_units=lambda _currency: 1,
     streams=entities.STREAMS,

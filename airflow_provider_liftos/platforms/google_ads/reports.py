@@ -154,6 +154,11 @@ def coverage(report: Report) -> Coverage:
     )
 
 
+def kept_days(report: Report) -> int | None:
+    """Clicks are kept for 90 days, which are 89 where a zone is a day behind."""
+    return 89 if resource(report).name == "click_view" else None
+
+
 def longest(report: Report) -> int | None:
     """Clicks are told day by day."""
     return 1 if resource(report).name == "click_view" else None
