@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_liftos.engine.checkpoint import (
@@ -60,14 +60,16 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
     limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
         asked = [pending(point) for point in batch]
+        request = reports.poll(asked)
         statuses: Sequence[ReportStatus]
         try:
             statuses = yield from session.call(
-                reports.poll(asked),
+                request,
                 lambda body, asked=asked: reports.statuses(body, asked),  # type: ignore[misc]
             )
         except LiftosError as error:
             statuses = [_refused(error, asked)]
+        yield from session.heed(request, _told(asked, statuses))
         judged = [_judged(session, status) for status in statuses]
         statuses = [status for status, _ in judged]
         by_id = {status.report_id: status for status in statuses}
@@ -99,6 +101,18 @@ def _refused(error: LiftosError, asked: Sequence[Pending]) -> ReportStatus:
         state=ReportState.EXPIRED if isinstance(error, Missing) else ReportState.FAILED,
         error=VendorError(code=int(code) if code.isdigit() else None, message=error.message),
     )
+
+
+def _told(
+    asked: Sequence[Pending], statuses: Iterable[ReportStatus]
+) -> Mapping[str | None, Sequence[Mapping[str, str]]]:
+    """Headers of single reports' answers, by account."""
+    accounts = {one.report_id: one.slice.account_id for one in asked}
+    told: dict[str | None, list[Mapping[str, str]]] = {}
+    for status in statuses:
+        if status.headers:
+            told.setdefault(accounts.get(status.report_id), []).append(status.headers)
+    return told
 
 
 def pending(point: Checkpoint) -> Pending:

@@ -96,12 +96,13 @@ class ReportState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportStatus:
-    """What a poll says of one report."""
+    """What a poll says of one report, in an answer of its own with ``headers`` where in a batch."""
 
     report_id: str
     state: ReportState
     percent: int = 0
     error: VendorError | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,8 +133,13 @@ def judge(rules: tuple[Rule, ...], status: int, error: VendorError) -> Judgement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """What a response says about a limit: how much is used, and how long to wait (seconds)."""
+    """What a response says about a limit: how much is used, and how long to wait (seconds).
+
+    ``key`` is the scope of the limit, ``app`` or ``account``. ``account`` is the one that the
+    response names itself, for calls that are of none, such as a batch.
+    """
 
     key: str
     used: float
     wait: float = 0.0
+    account: str | None = None

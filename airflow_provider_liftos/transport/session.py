@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
@@ -236,7 +236,7 @@ class Session:
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
-        yield from self._heed(response, request)
+        yield from self.heed(request, {request.account: [response.headers]})
         yield from self._weigh(key, request, response)
         return response
 
@@ -336,13 +336,24 @@ class Session:
         owner = account if scope == "account" else self.credentials.conn_id
         return f"{self.platform.name}/{scope}/{owner}"
 
-    def _heed(self, response: Response, request: Request) -> Flow[None]:
-        """Pause the limits that the answer, good or bad, says are nearly used up."""
-        for notice in self.platform.notices(response.headers):
-            self.usage.warn(notice)
-        for signal in self.platform.signals(response.headers, request.account):
-            if signal.wait > 0:
-                yield from self._hold(request, signal.key, self._now() + signal.wait)
+    def heed(
+        self, request: Request, told: Mapping[str | None, Iterable[Mapping[str, str]]]
+    ) -> Flow[None]:
+        """Pause the limits that answers, good or bad, say are nearly used up.
+
+        ``told`` are their headers by the account they are about, None for the connection.
+        """
+        waits: dict[tuple[str, str | None], float] = {}
+        for account, answers in told.items():
+            for headers in answers:
+                for notice in self.platform.notices(headers):
+                    self.usage.warn(notice)
+                for signal in self.platform.signals(headers, account):
+                    whose = (signal.key, account or signal.account)
+                    waits[whose] = max(signal.wait, waits.get(whose, 0.0))
+        for (scope, account), wait in waits.items():
+            if wait > 0:
+                yield from self._hold(replace(request, account=account), scope, self._now() + wait)
 
     def _hold(self, request: Request, scope: str, until: float) -> Flow[None]:
         """Pause the limits of that scope, ``app`` or ``account``."""
@@ -374,10 +385,20 @@ class Session:
         if judgement.verdict is Verdict.THROTTLED:
             until = self._now() + (error.wait or self._headers_wait(headers, request))
             # One locked account is no reason to keep the others waiting.
-            alone = judgement.one_account and request.account
-            yield from self._hold(request, "account" if alone else "app", until)
+            alone = self._alone(headers, request) if judgement.one_account else ()
+            for account in alone:
+                yield from self._hold(replace(request, account=account), "account", until)
+            if not alone:
+                yield from self._hold(request, "app", until)
             raise self.refusal(judgement, request.account, status, retry_at=until)
         raise self.refusal(judgement, request.account, status)
+
+    def _alone(self, headers: Mapping[str, str], request: Request) -> Sequence[str]:
+        """Accounts that a refusal concerns: the one asked about, or those it names."""
+        if request.account:
+            return [request.account]
+        told = self.platform.signals(headers, None)
+        return list(dict.fromkeys(s.account for s in told if s.account and s.wait > 0))
 
     def _headers_wait(self, headers: Mapping[str, str], request: Request) -> float:
         waits = [s.wait for s in self.platform.signals(headers, request.account)]

@@ -82,6 +82,26 @@ def test_limits_inside_a_batch_hold_up_only_those_who_hear_nothing_else(harness:
     assert caught.value.retry_at == harness.clock.now() + 60
 
 
+def test_usage_told_inside_a_batch_holds_up_the_account_before_it_is_refused(
+    harness: Harness,
+) -> None:
+    extraction = harness.extraction()
+    points = extraction.checkpoints.add(harness.slices([basic()], last(3), slice_days=1))
+    for number, point in enumerate(points):
+        point.state, point.report_id = SUBMITTED, str(number)
+    extraction.checkpoints.save(*points)
+    usage = {"acc_id_util_pct": 97, "reset_time_duration": 600}
+    headers = [{"name": "X-Ad-Account-Usage", "value": json.dumps(usage)}]
+    running = {"code": 200, "body": '{"async_status": "Job Running"}', "headers": headers}
+    sender = Script([answer([running, running, None])], harness.clock)
+    run(polling.poll(extraction.session, extraction.checkpoints, harness.clock.now()), sender)
+    assert [point.state for point in harness.points()] == [SUBMITTED] * 3
+    (account,) = {point.slice.account_id for point in points}
+    now = harness.clock.now()
+    paused = {s.key: s.paused_until - now for s in harness.limiter.state() if s.paused_until > now}
+    assert paused == {f"meta/account/{account}/allowance": 600}
+
+
 def test_a_report_that_the_token_may_not_ask_about_any_more_has_failed(harness: Harness) -> None:
     assert polled(harness, {"code": 200}, {"code": 100}) == ["failed", SUBMITTED]
 

@@ -204,10 +204,28 @@ def test_use_cases_of_an_account_hold_up_that_account_and_never_the_app(
     caller = Caller(tmp_path)
     use = {"type": "ads_insights", "call_count": 100, "estimated_time_to_regain_access": 7}
     caller.call(answer({}, x_business_use_case_usage={"501": [use]}), account=account)
-    assert caller.paused() == ({"meta/account/501/allowance": 420} if account else {})
+    assert caller.paused() == {"meta/account/501/allowance": 420}
+    caller.clock.advance(420)
     with pytest.raises(Throttled) as caught:
         caller.call(answer(refusal(4), 400, x_business_use_case_usage={"501": [use]}), account=None)
     assert caught.value.retry_at - caller.clock.now() == 420, "the wait it names is taken"
+    caller.store.close()
+
+
+def test_an_account_that_a_batch_says_is_locked_holds_up_no_other(tmp_path: Path) -> None:
+    caller = Caller(tmp_path)
+    use = {"type": "ads_insights", "call_count": 100, "estimated_time_to_regain_access": 7}
+    calm = {"type": "ads_insights", "call_count": 3, "estimated_time_to_regain_access": 0}
+    locked = answer(
+        refusal(80000), 400, x_business_use_case_usage={"act_501": [use], "502": [calm]}
+    )
+    with pytest.raises(Throttled):
+        caller.call(locked, account=None)
+    assert caller.paused() == {"meta/account/501/allowance": 420}
+    caller.clock.advance(420)
+    with pytest.raises(Throttled):
+        caller.call(answer(refusal(80000), 400, x_app_usage={"call_count": 100}), account=None)
+    assert {key.split("/")[1] for key in caller.paused()} == {"app"}, "it names nobody"
     caller.store.close()
 
 

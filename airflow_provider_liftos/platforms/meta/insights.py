@@ -239,7 +239,10 @@ def statuses(body: bytes, pending: Sequence[Pending]) -> Sequence[ReportStatus]:
     answers = json.loads(body)
     if not isinstance(answers, list) or len(answers) != len(pending):
         raise ValueError("a batch answered with another number of items than were asked")
-    return [_status(one.report_id, told) for one, told in zip(pending, answers, strict=True)]
+    return [
+        replace(_status(one.report_id, told), headers=_headers(told))
+        for one, told in zip(pending, answers, strict=True)
+    ]
 
 
 _FAILED = {"Job Failed": ReportState.FAILED, "Job Skipped": ReportState.FAILED}
@@ -259,7 +262,7 @@ def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
         return ReportStatus(report_id=run, state=ReportState.RUNNING)
     if int(answer.get("code", 200)) >= 400 or "error" in body:
         said = wire.vendor_error(body, int(answer.get("code", 200)))
-        said = replace(said, wait=said.wait or _wait(answer.get("headers")))
+        said = replace(said, wait=said.wait or _wait(_headers(answer)))
         gone = (said.code, said.subcode) == _GONE
         state = ReportState.EXPIRED if gone else ReportState.RUNNING
         return ReportStatus(report_id=run, state=state, error=said)
@@ -272,11 +275,16 @@ def _status(run: str, answer: Mapping[str, Any] | None) -> ReportStatus:
     return ReportStatus(report_id=run, state=state, percent=percent, error=_failure(body, name))
 
 
-def _wait(headers: object) -> float | None:
-    """Seconds that the usage headers of an item name; the batch's own headers are without them."""
+def _headers(answer: object) -> Mapping[str, str]:
+    """Headers of an item; the batch's own are without what they say of accounts."""
+    headers = answer.get("headers") if isinstance(answer, dict) else None
     items = [h for h in headers if isinstance(h, dict)] if isinstance(headers, list) else []
-    named = {str(h.get("name")).lower(): str(h.get("value")) for h in items}
-    return max((signal.wait for signal in wire.signals(named, None)), default=None)
+    return {str(h.get("name")).lower(): str(h.get("value")) for h in items}
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that usage headers name."""
+    return max((signal.wait for signal in wire.signals(headers, None)), default=None)
 
 
 def _failure(body: Mapping[str, Any], name: str) -> VendorError | None:

@@ -166,9 +166,8 @@ _SLOW_AT = 85.0
 def signals(headers: Mapping[str, str], _account: str | None) -> Sequence[Signal]:
     """What the usage headers say; every use case counts, not only the first.
 
-    Business use cases are counted per ad account or business, never per app: on a call without an
-    account, such as a batch of polls, they hold up nobody. The wait they name is still told, for an
-    answer that refuses the call itself.
+    Business use cases are counted per ad account or business, never per app, and name whose they
+    are: on a call without an account, such as a batch of polls, they hold up those alone.
     """
     found: list[Signal] = []
     app = _header(headers, "x-app-usage")
@@ -180,13 +179,14 @@ def signals(headers: Mapping[str, str], _account: str | None) -> Sequence[Signal
     insights = _header(headers, "x-fb-ads-insights-throttle")
     found.append(_signal("app", [insights.get("app_id_util_pct")]))
     found.append(_signal("account", [insights.get("acc_id_util_pct")]))
-    for uses in _header(headers, "x-business-use-case-usage").values():
+    for owner, uses in _header(headers, "x-business-use-case-usage").items():
         for use in filter(_is_object, uses if isinstance(uses, list) else ()):
             shares = [use.get(k) for k in ("call_count", "total_time", "total_cputime")]
             minutes = _number(use.get("estimated_time_to_regain_access"))
             signal = _signal("account", shares, minutes * 60)
             # Unlike a reset time, this wait is only ever named to those who are shut out.
-            found.append(replace(signal, wait=max(signal.wait, minutes * 60)))
+            wait, account = max(signal.wait, minutes * 60), owner.removeprefix("act_")
+            found.append(replace(signal, wait=wait, account=account))
     return [signal for signal in found if signal.wait > 0]
 
 
