@@ -80,23 +80,32 @@ class ReportTrigger(BaseTrigger):
         from airflow_provider_liftos.transport.client import AsyncHttpSender
 
         session, checkpoints = await self._session()
-        async with AsyncHttpSender() as sender:
-            while True:
-                try:
-                    progress = await self._watch(session, checkpoints, sender)
-                except Throttled as pause:
-                    self.log.info("waiting for a limit: %s", pause)
-                    await _until(pause.retry_at)
-                except CircuitOpen as pause:
-                    self.log.info("%s", pause)
-                    await _until(pause.until)
-                except Unavailable as error:
-                    self.log.warning("polling goes on: %s", error)
-                    if await asyncio.to_thread(_overdue, checkpoints):
-                        return {"status": "overdue"}
-                    await asyncio.sleep(self.poll_seconds)
-                else:
-                    return {"status": "done", "ready": progress.ready, "failed": progress.failed}
+        note = await asyncio.to_thread(_Note, self.scope, session)
+        try:
+            async with AsyncHttpSender() as sender:
+                payload = await self._poll(session, checkpoints, sender)
+            note.status = "success"
+        finally:
+            await asyncio.to_thread(note.finish)
+        return payload
+
+    async def _poll(self, session: Any, checkpoints: Any, sender: Any) -> dict[str, Any]:
+        while True:
+            try:
+                progress = await self._watch(session, checkpoints, sender)
+            except Throttled as pause:
+                self.log.info("waiting for a limit: %s", pause)
+                await _until(pause.retry_at)
+            except CircuitOpen as pause:
+                self.log.info("%s", pause)
+                await _until(pause.until)
+            except Unavailable as error:
+                self.log.warning("polling goes on: %s", error)
+                if await asyncio.to_thread(_overdue, checkpoints):
+                    return {"status": "overdue"}
+                await asyncio.sleep(self.poll_seconds)
+            else:
+                return {"status": "done", "ready": progress.ready, "failed": progress.failed}
 
     async def _watch(self, session: Any, checkpoints: Any, sender: Any) -> Any:
         from airflow_provider_liftos.engine import polling
@@ -133,6 +142,36 @@ class ReportTrigger(BaseTrigger):
         async with AsyncHttpSender() as sender:
             cancelled = await arun(polling.cancel(session, checkpoints), sender)
         self.log.info("%s running reports were cancelled", cancelled)
+
+
+class _Note:
+    """The wait's entry in the run ledger: what polling costs is spent here, not by the task."""
+
+    def __init__(self, scope: str, session: Any) -> None:
+        from airflow_provider_liftos.hooks import config
+        from airflow_provider_liftos.state.ledger import Ledger, TaskRun
+
+        dag_id, _, rest = scope.partition("/")
+        rest, _, map_index = rest.rpartition("/")
+        run_id, _, task_id = rest.rpartition("/")
+        self.status = "interrupted"
+        self._usage = session.usage
+        self._ledger = Ledger(config.state_store(), session.credentials.org_id)
+        self._id = self._ledger.start(
+            TaskRun(
+                dag_id=dag_id, run_id=run_id, task_id=task_id, phase="wait",
+                map_index=int(map_index) if map_index.lstrip("-").isdecimal() else -1,
+                platform=session.platform.name, api_version=session.credentials.version,
+            )
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        from airflow_provider_liftos.state.ledger import Work
+
+        usage = self._usage
+        work = Work(bytes=usage.bytes, requests=usage.requests, retries=usage.retries,
+                    throttled_seconds=usage.throttled_seconds)  # fmt: skip
+        self._ledger.finish(self._id, status=self.status, work=work)
 
 
 def _overdue(checkpoints: Any) -> bool:

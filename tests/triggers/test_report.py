@@ -11,6 +11,7 @@ from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.hooks import registry
 from airflow_provider_liftos.model.report import Level, Slice, Window
 from airflow_provider_liftos.platforms import get
+from airflow_provider_liftos.state.ledger import Ledger
 from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.triggers.report import ReportTrigger
@@ -157,3 +158,15 @@ async def test_ending_the_task_leaves_what_a_cleared_task_may_go_on_with(liftos)
     before = {key: (p.state, p.report_id) for key, p in points.load().items()}
     await make().on_kill()
     assert {key: (p.state, p.report_id) for key, p in points.load().items()} == before
+
+
+async def test_what_polling_costs_is_in_the_ledger(liftos):
+    liftos.sandbox.world.report_seconds = 0.3
+    submit(liftos, 2)
+    await fire(make())
+    [entry] = Ledger(liftos.store, "default").rows()
+    run = entry.run
+    assert (run.dag_id, run.run_id, run.task_id, run.map_index) == ("dag", "run", "extract", 0)
+    assert (run.phase, entry.status, run.api_version) == ("wait", "success", get("meta").newest())
+    assert entry.work.requests >= 1
+    assert entry.work.bytes > 100
