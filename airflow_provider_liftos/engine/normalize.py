@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from airflow_provider_liftos.engine.staging import Staging, unreadable
 from airflow_provider_liftos.model.errors import StagingError
 from airflow_provider_liftos.model.platform import Platform, RowMapping, Stream
 from airflow_provider_liftos.model.report import Report
-from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.model.sql import identifier, literal
+from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.transforms import unify
 
 if TYPE_CHECKING:
@@ -180,13 +182,39 @@ class Normalizer:
             return cut
         paths = [file.path for file in cut.raw]
         query = unify.stream_sql(stream, self._facts(manifest, cut), paths)
-        # The same entity on two pages (lists move while they are read) is one entity.
-        staged = self._copy(connection, f"SELECT DISTINCT * FROM ({query})", cut, manifest.load_id)
+        with _in_order(connection):
+            staged = self._copy(connection, query, cut, manifest.load_id)
         rejected = 0
         if staged.rows != sum(file.rows for file in cut.raw):
             rejected = self._hand_over(connection, cut, unify.nameless_sql(stream, paths))
-        words = _words(rejected, 0, 0)
-        return replace(cut, staged=(staged,), rejected=rejected, warnings=(*cut.warnings, *words))
+        staged, copies = self._last_of_each(connection, staged, cut, manifest.load_id, stream)
+        return replace(
+            cut,
+            staged=(staged,),
+            rejected=rejected,
+            duplicates=copies,
+            warnings=(*cut.warnings, *_words(rejected, 0, 0, copies)),
+        )
+
+    def _last_of_each(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        staged: File,
+        cut: SliceResult,
+        load_id: str,
+        stream: Stream,
+    ) -> tuple[File, int]:
+        """One row per entity: lists move while they are read, and what comes last is newest."""
+        key = identifier(TABLES[stream.table].key[-1])
+        unique = self._scalar(connection, f"count(DISTINCT {key})", [staged])
+        if staged.rows == unique:
+            return staged, 0
+        source = f"read_parquet({literal(staged.path)}, file_row_number=true)"
+        query = (
+            f"SELECT * EXCLUDE (file_row_number) FROM {source} QUALIFY"
+            f" row_number() OVER (PARTITION BY {key} ORDER BY file_row_number DESC) = 1"
+        )
+        return self._copy(connection, query, cut, load_id), staged.rows - unique
 
     def _facts(self, manifest: Manifest, cut: SliceResult) -> unify.Facts:
         account = cut.account
@@ -306,12 +334,23 @@ def _parquet(files: Sequence[File]) -> str:
     return f"read_parquet([{paths}])"
 
 
-def _words(rejected: int, duplicates: int, bad: int) -> list[str]:
+@contextmanager
+def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Rows keep the order in which they were received, which takes more memory."""
+    connection.execute("SET preserve_insertion_order=true")
+    try:
+        yield
+    finally:
+        connection.execute("SET preserve_insertion_order=false")
+
+
+def _words(rejected: int, duplicates: int, bad: int, copies: int = 0) -> list[str]:
     return [
         text
         for count, text in (
             (rejected, f"{rejected} rows lack their day or an id; they are dead letters"),
             (duplicates, f"{duplicates} rows came twice with equal content; one copy was kept"),
+            (copies, f"{copies} entities came again on a later page; the last of each was kept"),
             (bad, f"{bad} values are not what their column holds; they are null"),
         )
         if count

@@ -110,7 +110,7 @@ def stream_sql(stream: Stream, facts: Facts, files: Sequence[str]) -> str:
         if f.column
     }
     rest = [f for f in stream.fields if not f.column]
-    pairs = ", ".join(f"{literal(f.source)}, {identifier(f.source)}" for f in rest)
+    pairs = ", ".join(f"{literal(f.source)}, {f.expression or identifier(f.source)}" for f in rest)
     select["details"] = f"json_object({pairs})" if pairs else "NULL"
     fixed = {"currency": literal(facts.currency), **_lineage(facts)}
     named = _entity_named(table, select, fixed, facts, _source(stream_raw(stream), files))

@@ -249,6 +249,27 @@ def test_budgets_are_told_in_whole_units_of_the_currency(
     assert bench.rows(done, "daily_budget") == [(Decimal(budget),)]
 
 
+def pictured(address: str) -> dict[str, Any]:
+    return {"id": "1", "object_story_spec": {"video_data": {"image_url": address, "title": "x?y"}}}
+
+
+PICTURED = pictured("https://scontent.xx.fbcdn.net/v/1_n.png?oh=00_a&oe=1")
+SIGNED_ANEW = pictured("https://scontent-fra3-1.xx.fbcdn.net/v/1_n.png?oh=00_b&oe=2")
+ANOTHER_PICTURE = pictured("https://scontent.xx.fbcdn.net/v/2_n.png?oh=00_a&oe=1")
+
+
+def test_addresses_in_details_lose_their_signature_and_nothing_else(bench: Bench) -> None:
+    line = json.dumps(SIGNED_ANEW).replace("/", "\\/").encode()
+    (one, two) = (
+        bench.rows(bench.normalize("creatives", [r]), "details") for r in (PICTURED, line)
+    )
+    assert one == two
+    spec = json.loads(one[0][0])["object_story_spec"]
+    assert spec == {
+        "video_data": {"image_url": "https://scontent.xx.fbcdn.net/v/1_n.png", "title": "x?y"}
+    }
+
+
 @pytest.mark.parametrize(
     ("stream", "told", "moved", "same"),
     [
@@ -258,6 +279,10 @@ def test_budgets_are_told_in_whole_units_of_the_currency(
         ("accounts", {"account_id": "501"}, {"spend_cap": "9"}, False),
         ("audiences", {"id": "1"}, {"approximate_count_upper_bound": 7}, True),
         ("audiences", {"id": "1"}, {"description": "VIP"}, False),
+        ("creatives", {"id": "1"}, {"image_url": "https://a.fbcdn.net/1.png?oh=2"}, True),
+        ("creatives", {"id": "1"}, {"image_hash": "beef"}, False),
+        ("creatives", PICTURED, SIGNED_ANEW, True),
+        ("creatives", PICTURED, ANOTHER_PICTURE, False),
     ],
 )
 def test_a_digest_is_of_what_a_person_has_set(
@@ -267,6 +292,20 @@ def test_a_digest_is_of_what_a_person_has_set(
         bench.rows(bench.normalize(stream, [row_]), "row_hash")[0] for row_ in (told, told | moved)
     }
     assert (len(digests) == 1) is same
+
+
+def test_an_entity_that_came_on_two_pages_is_as_it_came_last(bench: Bench) -> None:
+    first = [{"id": str(n), "budget_remaining": "100", "name": "old"} for n in range(3000)]
+    again = [{"id": "7", "budget_remaining": "90", "name": "old"}, {"id": "8", "name": "new"}]
+    done = bench.normalize("campaigns", first, [*again, {"name": "nobody"}])
+    found = bench.rows(done, "campaign_id, name, budget_remaining")
+    assert len(found) == 3000
+    assert [r for r in found if r[0] in {"7", "8"}] == [
+        ("7", "old", Decimal("0.9")),
+        ("8", "new", None),
+    ]
+    assert (done.duplicates, done.rejected, len(bench.letters)) == (2, 1, 1)
+    assert any("2 entities came again" in text for text in done.warnings)
 
 
 @pytest.mark.parametrize("line", [b'["odd"]', b"null", b"7", b'{"name": "N"}', b'{"id": ""}'])

@@ -103,6 +103,17 @@ def _targeting(entity: Entity, view: View) -> dict[str, Any]:
     return targeting
 
 
+def _signed(creative: Entity, view: View) -> str:
+    """An address of the CDN: near to who asks, and signed for some days."""
+    today = view.today.isoformat()
+    host = pick(("scontent.xx", "scontent-fra3-1.xx", "scontent-ber1-1.xx"), creative.id, today)
+    signature = digest("signature", creative.id, today).hex()
+    return (
+        f"https://{host}.fbcdn.net/v/t45.1600-4/{creative.id}_n.png"
+        f"?_nc_cat=1&ccb=1-7&oh=00_{signature}&oe={view.today.toordinal():X}"
+    )
+
+
 def _story(creative: Entity, view: View) -> dict[str, Any] | None:
     """The text of a creative is scattered over four shapes."""
     if creative.index % 5 == 0:
@@ -112,7 +123,14 @@ def _story(creative: Entity, view: View) -> dict[str, Any] | None:
     call = {"type": "SHOP_NOW", "value": {"link": link}}
     shapes: tuple[dict[str, Any], ...] = (
         {"link_data": {"message": text, "link": link, "name": "Chair", "call_to_action": call}},
-        {"video_data": {"message": text, "title": "Chair", "video_id": f"99{creative.index:015d}"}},
+        {
+            "video_data": {
+                "message": text,
+                "title": "Chair",
+                "video_id": f"99{creative.index:015d}",
+                "image_url": _signed(creative, view),
+            }
+        },
         {"photo_data": {"caption": text, "url": "https://cdn.example/1.jpg"}},
         {"template_data": {"message": text, "name": "{{product.name}}", "link": link}},
     )
@@ -261,8 +279,9 @@ CREATIVE_FIELDS: dict[str, Getter] = {
     "asset_feed_spec": _feed,
     "link_url": lambda e, _: f"https://shop.example/p/{e.index}" if e.index % 4 == 0 else None,
     "call_to_action_type": lambda _, __: "SHOP_NOW",
-    "image_url": lambda e, _: f"https://cdn.example/{e.id}.jpg?x=1&y=2",
-    "thumbnail_url": lambda e, _: f"https://cdn.example/{e.id}_t.jpg",
+    "image_hash": lambda e, _: digest("image", e.id).hex(),
+    "image_url": _signed,
+    "thumbnail_url": _signed,
     "video_id": lambda e, _: f"99{e.index:015d}" if e.index % 4 == 1 else None,
     "url_tags": lambda e, _: (
         "utm_source=facebook&utm_campaign={{campaign.name}}" if e.index % 2 else None
