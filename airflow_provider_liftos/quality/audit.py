@@ -23,6 +23,7 @@ from airflow_provider_liftos.quality.policy import Policy, by_account, decide
 from airflow_provider_liftos.quality.rows import judge_rows, verdict
 from airflow_provider_liftos.quality.rules import ROW_RULES, Rule, catalogue, relation_rules
 from airflow_provider_liftos.quality.score import Score, score
+from airflow_provider_liftos.quality.snapshots import Snapshots
 
 TableOf = Callable[[SliceResult], str]
 
@@ -219,15 +220,14 @@ class _Run:
             )  # fmt: skip
 
     def _slice_numbers(self, known: facts.Facts) -> Iterator[dict[str, facts.Number]]:
+        of_streams = Snapshots(manifest=self._manifest, delivered=known.loaded)
         for name, result in zip(self._tables, self._manifest.slices, strict=True):
             if result.slice.report or name not in TABLES:
                 yield known.numbers(result) if result.slice.report else {}
                 continue
             (loaded, living), account = self._entities(name), result.slice.account_id
             standing = known.standing.get(result.slice.fingerprint())
-            yield facts.entity_numbers(
-                result, loaded.get(account), living.get(account, 0), standing
-            )
+            yield of_streams.numbers(result, loaded.get(account), living.get(account, 0), standing)
 
     def _entities(self, name: str) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
         """By account, rows and rows too many under audit, and how many live as published."""

@@ -320,35 +320,6 @@ def loaded(staged: int, rows: int) -> Number:
     return abs(staged - rows), f"{rows} rows loaded of {staged} staged"
 
 
-def entity_numbers(
-    result: SliceResult,
-    under_audit: tuple[int, int] | None,
-    living: int,
-    standing: Standing | None = None,
-) -> dict[str, Number]:
-    """Of a slice of a stream, which is a snapshot of all entities of an account.
-
-    ``under_audit`` are its rows, and rows too many. A snapshot that left the audit schema for
-    publication is what is ``living`` there, unless a newer one has come.
-    """
-    if result.status != "complete":
-        return {"slice_complete": failure(result)}
-    if standing is Standing.SUPERSEDED:
-        return {"slice_complete": (0, ""), "rows_kept": kept(result)}
-    published = (living, 0) if standing is Standing.PUBLISHED else (0, 0)
-    rows, duplicates = under_audit or published
-    emptied: Number = (0, "")
-    if not rows:
-        emptied = (1, f"no rows, but {living} are published") if living else NOTHING
-    return {
-        "slice_complete": (0, ""),
-        "rows_kept": kept(result),
-        "rows_loaded": loaded(result.staged_rows, rows),
-        "key_unique": (duplicates, f"{duplicates} rows too many") if rows else NOTHING,
-        "empty_is_not_zero": emptied,
-    }
-
-
 def missing(manifest: Manifest, expected: Mapping[str, str]) -> dict[str, str]:
     """Of expected accounts and reasons, those that the manifest has nothing of."""
     present = {result.slice.account_id for result in manifest.slices}

@@ -177,6 +177,11 @@ DELIVERY_GOES_ON = _sum(
     "Days with spend, or with actions, are not followed by days without any row.",
     "The account goes on delivering on other days; see whether it was paused on purpose.",
 )  # fmt: skip
+ENTITIES_GO_ON = _sum(
+    "entities_go_on", Dimension.COMPLETENESS, Severity.HIGH,
+    "An account with entities of a kind does not lose all of them at once.",
+    "They are published as deleted. If nobody deleted them, mend the access and run again.",
+)  # fmt: skip
 LEVELS_ADD_UP = _sum(
     "levels_add_up", Dimension.CONSISTENCY, Severity.HIGH,
     "Totals of a finer level equal those of the coarsest level of the same run.",
@@ -199,7 +204,8 @@ ROW_RULES = (
 )  # fmt: skip
 SLICE_RULES = (
     SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT,
-    EMPTY_IS_NOT_ZERO, ACCOUNT_IS_HEARD, DELIVERY_GOES_ON, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP,
+    EMPTY_IS_NOT_ZERO, ACCOUNT_IS_HEARD, DELIVERY_GOES_ON, ENTITIES_GO_ON, LEVELS_ADD_UP,
+    BREAKDOWNS_ADD_UP,
 )  # fmt: skip
 ACCOUNT_RULES = (ACCOUNTS_PRESENT,)
 

@@ -92,6 +92,7 @@ SLICE_LIMITS: Mapping[str, float] = {
     "empty_is_not_zero": 0,
     "account_is_heard": 0,
     "delivery_goes_on": 0,
+    "entities_go_on": 0,
     "levels_add_up": 1,
     "breakdowns_add_up": 1,
 }

@@ -434,7 +434,8 @@ def test_a_repeated_entity_and_an_emptied_account_are_found(scene: Scene) -> Non
     fresh.living("c1", "c2")
     outcome = fresh.audit(fresh.stage(stream(), []))
     assert failing(outcome) == {"empty_is_not_zero"}
-    assert finding(outcome, "empty_is_not_zero").observed == "no rows, but 2 are published"
+    told = finding(outcome, "empty_is_not_zero").observed
+    assert told == "no rows, but 2 are published, and nothing else of the account came"
     assert outcome.decisions[0].verdict is Verdict.BLOCK
 
 
