@@ -76,6 +76,11 @@ _GENERAL = {
         "description": "Empty: the newest this provider knows.",
         "schema": {"type": ["string", "null"]},
     },
+    "is_mock": {
+        "label": "Invented rows",
+        "description": "A sandbox is behind it: rows are marked, and kept in schema liftos_mock.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
     "allow_insecure": {
         "label": "Allow plain http",
         "description": "Only for hosts other than loopback; the token would travel in clear.",

@@ -50,6 +50,7 @@ def frame(
             staging=Staging(folder),
             accounts={account.account_id: account for account in chosen},
             load_id="frame",
+            is_mock=credentials.is_mock,
         )
         outcome = extraction.advance(cuts)
         while not isinstance(outcome, Finished):

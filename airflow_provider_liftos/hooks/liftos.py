@@ -131,6 +131,7 @@ def read_connection(platform: Platform, connection: Any) -> Credentials:
         base_url=_base_url(connection, platform, insecure=_is_on(extra.get("allow_insecure"))),
         version=version,
         secrets=secrets,
+        is_mock=_is_on(extra.pop("is_mock", False)),
         options=extra,
     )
 

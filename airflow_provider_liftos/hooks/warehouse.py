@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.warehouses.contract import Warehouse
 
 
-def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Warehouse:
+MOCK_SCHEMA = "liftos_mock"
+
+
+def open_warehouse(
+    conn_id: str | None, org_id: str, store: StateStore, *, mock: bool = False
+) -> Warehouse:
     """The warehouse of a connection, or the DuckDB file of ``[liftos] duckdb_path`` without one.
 
-    A connection of type ``duckdb`` names its file as host.
+    A connection of type ``duckdb`` names its file as host. ``mock`` is for rows that are marked as
+    invented: they have tables and views of their own, under audit and published.
     """
     from airflow_provider_liftos.state.leases import Leases
     from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
@@ -33,4 +39,7 @@ def open_warehouse(conn_id: str | None, org_id: str, store: StateStore) -> Wareh
                 " of type duckdb so far"
             )
         path = connection.host or path
-    return DuckDbWarehouse(path, Leases(store, org_id), views=views)
+    schema = MOCK_SCHEMA if mock else "liftos"
+    return DuckDbWarehouse(
+        path, Leases(store, org_id), schema=schema, audit_schema=f"{schema}_audit", views=views
+    )

@@ -55,7 +55,10 @@ class ConnectionField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A connection, read: where, which version, which secrets, which options."""
+    """A connection, read: where, which version, which secrets, which options.
+
+    ``is_mock`` says that its rows are invented: they are kept apart from those people read.
+    """
 
     org_id: str
     conn_id: str
@@ -63,6 +66,7 @@ class Credentials:
     version: str
     secrets: Mapping[str, Secret]
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_mock: bool = False
 
     def secret(self, name: str) -> str:
         """The plain secret; ConfigurationError names the field when it is empty."""

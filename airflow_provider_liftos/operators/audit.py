@@ -65,7 +65,9 @@ class LiftosAuditOperator(LiftosOperator):
             platform = self.hook.platform
             outcome = audit(
                 manifest,
-                warehouse=open_warehouse(self.warehouse_conn_id, manifest.org_id, store),
+                warehouse=open_warehouse(
+                    self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
+                ),
                 expected_accounts=self._expected("accounts"),
                 unplanned=self._expected("failed"),
                 today=datetime.fromtimestamp(store.clock.now(), UTC),

@@ -57,10 +57,12 @@ class LiftosCampaignReportOperator(LiftosOperator):
         from airflow_provider_liftos.warehouses.campaign_report import CampaignReport
 
         with self.recorded(context) as entry:
-            org_id = self.hook.credentials().org_id
-            store = config.state_store()
+            credentials = self.hook.credentials()
+            org_id, store = credentials.org_id, config.state_store()
             reports = CampaignReport(
-                warehouse=open_warehouse(self.warehouse_conn_id, org_id, store),
+                warehouse=open_warehouse(
+                    self.warehouse_conn_id, org_id, store, mock=credentials.is_mock
+                ),
                 org_id=org_id,
                 platform=self.platform,
                 now=store.clock.now(),

@@ -131,6 +131,7 @@ class LiftosExtractOperator(LiftosOperator):
             staging=config.staging(),
             accounts={account.account_id: account for account in accounts},
             load_id=load_id(context),
+            is_mock=credentials.is_mock,
             options=Options(
                 report_timeout=config.number("report_timeout_seconds") or None,
                 page_size=self.page_size,

@@ -47,7 +47,9 @@ class LiftosLoadOperator(LiftosOperator):
             manifest = join([read_manifest(staging, item) for item in self._items()])
             entry.window = days_of(manifest)
             store = config.state_store()
-            warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
+            warehouse = open_warehouse(
+                self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
+            )
             rows = warehouse.load(manifest, staging=staging)
             complete = [cut for cut in manifest.slices if cut.status == "complete"]
             entry.work = replace(staged(complete), rows=rows)

@@ -193,7 +193,8 @@ class LiftosPlanOperator(LiftosOperator):
         from airflow_provider_liftos.hooks.warehouse import open_warehouse
         from airflow_provider_liftos.warehouses.progress import published
 
-        warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store())
+        mock = self.hook.credentials().is_mock
+        warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store(), mock=mock)
         warehouse.prepare()
         return published(warehouse, org_id, self.platform, restated)
 

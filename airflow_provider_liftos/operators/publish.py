@@ -65,7 +65,9 @@ class LiftosPublishOperator(LiftosOperator):
             held = {d["fingerprint"]: d for d in verdicts["decisions"] if d["verdict"] == "block"}
             missing = verdicts.get("missing") or {}
             store = config.state_store()
-            warehouse = open_warehouse(self.warehouse_conn_id, manifest.org_id, store)
+            warehouse = open_warehouse(
+                self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
+            )
             free = [cut for cut in manifest.slices if cut.slice.fingerprint() not in held]
             rows = published = restated = 0
             for cut in free:
@@ -115,6 +117,8 @@ class LiftosPublishOperator(LiftosOperator):
         keep = ("platform", "load_id", "since", "until", "score", "level")
         facts = {name: self.audited.get(name) for name in keep}
         accounts = len({cut.slice.account_id for cut in manifest.slices})
+        if manifest.is_mock:
+            facts["is_mock"] = True
         return {**facts, "rows": rows, "accounts": accounts, "published": published, "held": held}
 
     def _tell(self, context: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
@@ -132,7 +136,7 @@ class LiftosPublishOperator(LiftosOperator):
         """Into the restatement ledger; the warehouse calls it before it commits."""
         from airflow_provider_liftos.state import restatements
 
-        if cut.report is not None:
+        if cut.report is not None and not manifest.is_mock:
             restatements.note(
                 store, manifest.org_id, platform=manifest.platform, account_id=cut.account_id,
                 report=cut.report.name, level=str(cut.report.level), load_id=manifest.load_id,

@@ -176,3 +176,22 @@ def test_days_are_halved_until_they_fit(harness: Harness, most: int) -> None:
     harness.sandbox.faults.add(kind="too_much_data", max_days=most)
     harness.run_to_end(harness.slices([basic()], last(8)))
     assert harness.published_equals_truth(), harness.differences()
+
+
+def test_a_search_for_ids_that_fails_costs_neither_a_row_nor_a_field(harness: Harness) -> None:
+    harness.sandbox.faults.add(kind="job_failed", times=4)  # the report twice, its search twice
+    done = harness.run_to_end(harness.slices([basic()], last(1)))
+    points = harness.points()
+    assert {p.split_by for p in points if p.slice.find_ids} == {"fields"}
+    assert [(cut.status, cut.dropped) for cut in done.slices] == [("complete", ())]
+    assert harness.published_equals_truth(), harness.differences()
+
+
+def test_what_fails_however_little_is_asked_is_given_up_and_not_published_in_part(
+    harness: Harness,
+) -> None:
+    harness.sandbox.faults.add(kind="job_failed")
+    done = harness.run_to_end(harness.slices([basic(metrics=("spend", "clicks"))], last(2)))
+    assert {cut.status for cut in done.slices} == {"failed"}
+    assert {day for cut in done.slices for day in cut.slice.window.dates()} == set(last(2).dates())
+    assert harness.warehouse.query("SELECT count(*) FROM liftos.performance") == [(0,)]
