@@ -34,7 +34,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except FINAL as error:
-        raise AirflowFailException(f"{error} {_FINAL}") from None
+        raise AirflowFailException(_line(str(error), _FINAL)) from None
     except (Throttled, CircuitOpen) as error:
         moment = error.retry_at if isinstance(error, Throttled) else error.until
         # Frees the worker slot and uses up no try.
@@ -42,11 +42,17 @@ def translated() -> Iterator[None]:
             datetime.fromtimestamp(moment, UTC)
         ) from None
     except LiftosError as error:
-        raise AirflowException(f"{error} {_RETRIED}") from None
+        raise AirflowException(_line(str(error), _RETRIED)) from None
 
 
 def told(event: Mapping[str, Any]) -> AirflowException:
     """The outcome of a trigger's error event: it can only carry words, not the exception."""
     if event.get("final"):
-        return AirflowFailException(f"{event['message']} {_FINAL}")
-    return AirflowException(f"{event['message']} {_RETRIED}")
+        return AirflowFailException(_line(str(event["message"]), _FINAL))
+    return AirflowException(_line(str(event["message"]), _RETRIED))
+
+
+def _line(said: str, what_next: str) -> str:
+    """Both as sentences of one line, also where a platform's words are several."""
+    said = " ".join(said.split())
+    return f"{said if said.endswith(('.', '?', '!')) else said + '.'} {what_next}"

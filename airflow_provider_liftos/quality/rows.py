@@ -37,6 +37,8 @@ class Tally:
         return self.broken / self.judged if self.judged else 0.0
 
 
+_NAMED = 2
+
 Tallies = dict[tuple[int, str], Tally]  # by the slice's number and the check's id
 
 
@@ -75,7 +77,10 @@ def verdict(rule: Rule, checks: Sequence[RowCheck], number: int, tallies: Tallie
     raised = {name: tally.raised for name, tally in found.items() if tally.raised}
     share = max((tally.share for tally in found.values()), default=0.0)
     told = [f"{name}: {tally.broken} of {tally.judged} rows" for name, tally in broken.items()]
-    told += [f"{name}: {reason}" for name, reason in raised.items()]
+    told += [
+        f"{_named([name for name in raised if raised[name] == reason])}: {reason}"
+        for reason in dict.fromkeys(raised.values())
+    ]
     if share > 1.0 - rule.mostly:
         status = Status.FAILED
     elif raised:
@@ -87,6 +92,12 @@ def verdict(rule: Rule, checks: Sequence[RowCheck], number: int, tallies: Tallie
     return RowVerdict(
         status=status, share=share, observed="; ".join(told), sample=tuple(sample[: frames.SAMPLE])
     )
+
+
+def _named(subjects: Sequence[str]) -> str:
+    """The first of them, for what many have in common."""
+    more = len(subjects) - _NAMED
+    return ", ".join(subjects[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class _Judge:

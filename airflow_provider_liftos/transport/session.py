@@ -438,7 +438,7 @@ def refuse(
         "vendor_code": code,
         "request_id": error.request_id,
     }
-    said = redact(error.message, credentials.secrets.values())
+    said = " ".join(redact(error.message, credentials.secrets.values()).split())
     text = f"{judgement.why}: {said}" if said else judgement.why
     if judgement.verdict is Verdict.REAUTHORIZE:
         facts["one_account"] = judgement.one_account
@@ -458,7 +458,7 @@ _REFUSALS: dict[Verdict, _Build] = {
     Verdict.RETRY: _plain(Unavailable),
     Verdict.THROTTLED: lambda text, _field, at, facts: Throttled(text, retry_at=at, **facts),
     Verdict.REAUTHORIZE: _plain(
-        NotAuthorized, "Renew the token or its permissions in the connection; nothing is retried."
+        NotAuthorized, "Renew the token or its permissions in the connection."
     ),
     Verdict.SHRINK: _plain(TooMuchData),
     Verdict.TOO_MANY_IDS: _plain(TooManyIds),

@@ -37,7 +37,7 @@ def outcome(error: BaseException) -> BaseException:
 def test_what_a_person_must_change_is_not_retried(error):
     found = outcome(error)
     assert type(found) is AirflowFailException
-    assert str(found) == f"{error} Nothing is retried."
+    assert str(found) == f"{error}. Nothing is retried."
 
 
 @pytest.mark.parametrize("error", PASSING, ids=lambda e: type(e).__name__)
@@ -65,6 +65,11 @@ def test_a_known_moment_is_waited_for_without_a_slot_or_a_try(error):
 def test_the_log_shows_one_error_and_not_the_chain_that_led_to_it(error):
     assert outcome(error).__suppress_context__
     assert outcome(error).__cause__ is None
+
+
+def test_words_of_several_lines_become_one():
+    found = outcome(errors.Rejected("Meta says:\n  no", hint="Ask again?"))
+    assert str(found) == "Meta says: no. Ask again? Nothing is retried."
 
 
 def test_what_is_not_ours_passes_as_it_is():

@@ -65,6 +65,8 @@ ERRORS = (
     _rule(Verdict.REAUTHORIZE, "the access token is not valid", 102, 190),
     _rule(Verdict.REAUTHORIZE, "the token lacks a permission", 3, 10, *range(200, 300),
           one_account=True),
+    _rule(Verdict.REAUTHORIZE, "app_secret is not of the token's app", 100,
+          text="appsecret_proof"),
     _rule(Verdict.FATAL, "this API version is switched off", 2635),
     _rule(Verdict.FATAL, "Meta blocks the app for its behaviour", 368),
     _rule(Verdict.SKIP, "it does not exist, or the token has no access to it", 100, sub=(33,)),
