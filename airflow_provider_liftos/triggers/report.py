@@ -128,7 +128,8 @@ class ReportTrigger(BaseTrigger):
         """A person ended or cleared the waiting task: tell the platform, where it takes that.
 
         Checkpoints stay, because a cleared task may be at work again already: it goes on with what
-        still runs, and submits again what was cancelled.
+        still runs, and submits again what was cancelled. Airflow 3.2 does not call this: there a
+        report that nobody waits for ends by itself, and costs nothing but itself.
         """
         from airflow_provider_liftos.engine import polling
         from airflow_provider_liftos.hooks import registry

@@ -272,6 +272,11 @@ class DuckDbWarehouse:
             yield
 
 
+def _is_full(error: Exception) -> bool:
+    signs = ("could not write", "no space left", "file too large", "out of disk space")
+    return any(sign in str(error).lower() for sign in signs)
+
+
 @contextmanager
 def _errors() -> Iterator[None]:
     import duckdb
@@ -279,8 +284,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        full = "; make room on its disk, then run the task again" if _is_full(error) else ""
         raise WarehouseError(
-            f"DuckDB refused: {error}", hint="Nothing that was published has changed."
+            f"DuckDB refused: {error}", hint=f"Nothing that was published has changed{full}."
         ) from error
     except (OSError, Unavailable) as error:
         raise WarehouseError(

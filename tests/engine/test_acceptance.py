@@ -216,6 +216,15 @@ def test_after_success_everything_is_asked_for_afresh(harness: Harness) -> None:
         ({"code": 2637, "subcode": 1815107, "status": 400}, "right"),
         ({"code": -2, "subcode": 2490547, "status": 400}, "right"),
         ({"code": 100, "subcode": 33, "status": 400, "transient": False}, "right"),
+        (
+            {
+                "code": 100,
+                "status": 400,
+                "transient": False,
+                "message": "(#100) Cannot include spend in summary param",
+            },
+            "right",
+        ),
         ({"code": 2, "subcode": 1504041, "status": 400, "transient": True}, "failed"),
         ({"code": 100, "subcode": 3191001, "status": 400, "transient": False}, "failed"),
         ({"code": 3018, "status": 400, "transient": False}, "failed"),

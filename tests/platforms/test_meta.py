@@ -121,6 +121,7 @@ def verdict(code: int, subcode: int | None = None, message: str = "", **parts: A
         ((2635, None), V.FATAL), ((368, None), V.FATAL), ((100, 33), V.SKIP),
         ((100, None, "(#100) Tried accessing nonexisting field (x) on node type (Y)"), V.FIELD_GONE),
         ((100, None, "(#100) x is not valid for fields param. please check"), V.FIELD_GONE),
+        ((100, None, "(#100) Cannot include reach in summary param because they ..."), V.RETRY),
         ((3018, None), V.REJECTED), ((100, None, "invalid"), V.REJECTED), ((12345, None), V.REJECTED),
     ],
     ids=lambda value: "-".join(map(str, value[:2])) if isinstance(value, tuple) else value.value,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,15 @@ import pytest
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile
+from tests.warehouses.staging import (
+    DAY1,
+    NOON,
+    ORG,
+    Lab,
+    manifest,
+    performance_row,
+    report_slice,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 COUNT_UP = """
@@ -81,3 +93,38 @@ def test_no_handle_stays_open(tmp_path):
             pass
     names = [os.path.realpath(handle) for handle in Path("/proc/self/fd").iterdir()]
     assert not [name for name in names if "w.duckdb" in name]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes, as if there were no more room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("moment", ["load", "publish"])
+def test_a_full_disk_is_one_error_and_what_people_read_stays(lab: Lab, moment: str) -> None:
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    before = lab.warehouse.checksum("performance")
+    rows = [performance_row(DAY1, campaign_id=str(n), campaign_name=os.urandom(9000).hex())
+            for n in range(60)]  # fmt: skip
+    done = lab.staged(report_slice(), rows, load_id="2", as_of=NOON + 1)
+    tasks = {
+        "load": lambda: lab.warehouse.load(manifest(done, load_id="2")),
+        "publish": lambda: lab.warehouse.publish(done, "2", ORG, NOON),
+    }
+    if moment == "publish":
+        tasks["load"]()
+    with (
+        full_disk((lab.folder / "warehouse.duckdb").stat().st_size // 4),
+        pytest.raises(WarehouseError, match=r"make room on its disk, then run the task again\.$"),
+    ):
+        tasks[moment]()
+    assert lab.warehouse.checksum("performance") == before
+    for task in tasks.values():
+        task()
+    assert lab.warehouse.query("SELECT count(*) FROM liftos.performance") == [(60,)]

@@ -72,6 +72,8 @@ ERRORS = (
     _rule(Verdict.SKIP, "it does not exist, or the token has no access to it", 100, sub=(33,)),
     _rule(Verdict.FIELD_GONE, "Meta does not know a field", 100,
           text=r"nonexisting field|not valid for fields param"),
+    _rule(Verdict.RETRY, "Meta has mixed up the fields of the report", 100,
+          text=r"cannot include .* in summary param"),
     _rule(Verdict.REJECTED, "the window begins too long ago", 3018),
     _rule(Verdict.RETRY, "Meta is unwell", 1, 2, 104, 960),
     _rule(Verdict.REJECTED, "Meta refuses a parameter", 100),
