@@ -185,19 +185,43 @@ def _loopback(host: str) -> bool:
         return False
 
 
+_NOTICE = 60
+"""Days before its end at which every run begins to warn of an API version."""
+
+
 def open_session(platform: Platform, credentials: Credentials, store: StateStore) -> Session:
-    """A session whose limits, breaker and clock live in the state store."""
+    """A session whose limits, breaker and clock live in the state store.
+
+    It begins with a warning when the API version is soon to be switched off.
+    """
     from airflow_provider_liftos.resilience.breaker import Breaker
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
 
-    return Session(
+    session = Session(
         platform,
         credentials,
         limiter=Limiter(store, credentials.org_id),
         breaker=Breaker(store, credentials.org_id),
         now=store.clock.now,
     )
+    if warning := _ending(platform, credentials, store.clock.now()):
+        session.usage.warn(warning)
+    return session
+
+
+def _ending(platform: Platform, credentials: Credentials, now: float) -> str:
+    """Words about the connection's API version in the last months of its life."""
+    from datetime import UTC, datetime, timedelta
+
+    sunset = {v.name: v.sunset for v in platform.versions}.get(credentials.version)
+    if not sunset or sunset - datetime.fromtimestamp(now, UTC).date() > timedelta(days=_NOTICE):
+        return ""
+    newest = platform.newest()
+    remedy = f"set api_version of connection {credentials.conn_id!r} to {newest} or leave it empty"
+    if credentials.version == newest:
+        remedy = "update this provider before that"
+    return f"{platform.title} switches off API version {credentials.version} on {sunset}; {remedy}"
 
 
 def discover(session: Session, sender: Any) -> list[Account]:
