@@ -50,7 +50,8 @@ def live(
     env = {**settings(home), **logins(base), **database}
     airflow = Stack(base / "home", dags, env=env)
     airflow.api = LoggedIn(airflow.base_url)
-    with Sandbox(report_seconds=3.0) as sandbox, airflow as stack:
+    # No longer than a deferral lasts at least, and longer than submitting takes on a busy machine.
+    with Sandbox(report_seconds=12.0) as sandbox, airflow as stack:
         url = database["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         running = Live(stack=stack, sandbox=sandbox, home=home, metadata_url=url)
         connect(running)

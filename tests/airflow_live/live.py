@@ -66,10 +66,10 @@ class Live:
         self.api.unpause(dag_id)
         return self.api.post_dag_run(dag_id, conf)
 
-    def finish(self, dag_id: str, run_id: str, *, timeout: float = 240.0) -> str:
+    def finish(self, dag_id: str, run_id: str, *, timeout: float = 480.0) -> str:
         return self.api.wait_dag_run(dag_id, run_id, timeout=timeout)
 
-    def succeed(self, dag_id: str, run_id: str, *, timeout: float = 240.0) -> None:
+    def succeed(self, dag_id: str, run_id: str, *, timeout: float = 480.0) -> None:
         state = self.finish(dag_id, run_id, timeout=timeout)
         assert state == "success", self.explain(dag_id, run_id)
 

@@ -87,7 +87,7 @@ class Run:
 def survives(run: Run) -> None:
     """The run ends well, with the same rows, and paid little for it."""
     live = run.live
-    live.succeed(DAG, run.run_id, timeout=300)
+    live.succeed(DAG, run.run_id)
     assert live.checksum("killed") == live.checksum("steady")
     mine = [r for r in live.requests(run.requests) if r["path"].endswith("/insights")]
     submitted = live.submitted(SETTLED)[run.submitted :]

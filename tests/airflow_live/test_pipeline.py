@@ -116,7 +116,7 @@ def test_the_shipped_dag_publishes_the_truth_and_says_so(live):
     extract = live.tasks("liftos_meta", run_id, "extract")
     assert len(extract) == 2
     for task in extract:
-        assert "deferring: 21 reports are being prepared" in live.log(task)
+        assert re.search(r"deferring: \d+ reports are being prepared", live.log(task))
     summary = live.api.xcom("liftos_meta", run_id, "publish")
     day = date.fromisoformat(run["logical_date"][:10])
     assert (summary["since"], summary["until"]) == (str(day - timedelta(days=28)), str(day))
