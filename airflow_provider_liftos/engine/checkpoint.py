@@ -205,9 +205,10 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
 
 
 def counts(points: Collection[Checkpoint]) -> Counts:
-    """What these have come to so far; rows of searches for ids do not count."""
+    """What these have come to so far; rows of searches for ids or changes do not count."""
+    found = [p for p in points if not p.slice.find_ids and not p.slice.changed_since]
     return Counts(
-        rows=sum(f.rows for p in points if not p.slice.find_ids for f in p.files),
+        rows=sum(f.rows for p in found for f in p.files),
         submitted=sum(p.attempts for p in points),
         wasted=sum(p.wasted for p in points),
         report_ids=tuple(p.report_id for p in points if p.report_id),

@@ -254,7 +254,14 @@ class Extraction:
 
     def _fetch(self, point: Checkpoint) -> None:
         as_of = self._now()
-        files = self._run(self._fetching(point))
+        nothing = point.slice.ids is not None and point.slice.ids.are_none
+        files = () if nothing else self._run(self._fetching(point))
+        if point.slice.changed_since:
+            rows = results.read_rows(self.staging, files)
+            rest = split.changed(point.slice, self.session.platform, rows)
+            with self._one_by_one:
+                self._put_in_place(point, [rest], "changes")
+            return
         if point.slice.find_ids:
             ids = results.read_ids(self.staging, files)
             with self._one_by_one:
@@ -414,7 +421,7 @@ class Extraction:
         self._make_smaller(point, split.by_ids(whole, ids, most), error)
 
     def _put_in_place(self, point: Checkpoint, parts: Sequence[Slice], by: str) -> None:
-        log.info("%s %s: asking by smaller %s", point.slice.account_id, point.slice.label, by)
+        log.info("%s %s: asking anew, by %s", point.slice.account_id, point.slice.label, by)
         if point.report_id:
             point.wasted += by != "ids"
         for child in self.checkpoints.replace(point, parts, by):
@@ -440,6 +447,9 @@ class Extraction:
         self.checkpoints.save(point)
 
     def _give_up(self, point: Checkpoint, error: LiftosError) -> None:
+        if split.can_list_instead(point.slice, error):
+            self._put_in_place(point, [point.slice.narrowed(changed_since="")], "changes")
+            return
         error.account = error.account or point.slice.account_id
         error.platform = error.platform or self.session.platform.name
         point.state = cp.GIVEN_UP

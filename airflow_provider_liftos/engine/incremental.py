@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeAlias
 
+from airflow_provider_liftos.model.platform import Stream
 from airflow_provider_liftos.model.report import Report, Window
 
 _DAY = timedelta(days=1)
@@ -109,6 +110,31 @@ def missing_by_report(
         progress = known.get((account, report.name, str(report.level)), Progress())
         if days := missing(progress, window, of_report, history):
             found[f"{report.name}:{report.level}"] = days
+    return found
+
+
+_HOUR = 3600.0
+_DAY_SECONDS = 24 * _HOUR
+
+
+def listings(
+    known: Mapping[tuple[str, str], float], account: str, streams: Iterable[Stream], moment: float,
+    full_days: float,
+) -> dict[str, float]:  # fmt: skip
+    """When an account's streams were last listed in full, where it is enough to read what changed.
+
+    ``known`` holds the moments (epoch seconds) by account and stream. It is not enough where the
+    platform does not remember that long, and every ``full_days``: what changes by itself, and what
+    a platform forgets to tell, must not stay wrong. An hour less, as daily runs are not punctual.
+    """
+    found = {}
+    for stream in streams:
+        since = known.get((account, stream.name))
+        if stream.changes is None or since is None:
+            continue
+        days = min(full_days * _DAY_SECONDS - _HOUR, (stream.changes.days - 1) * _DAY_SECONDS)
+        if moment - since < days:
+            found[stream.name] = since
     return found
 
 

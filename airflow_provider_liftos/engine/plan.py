@@ -118,12 +118,14 @@ def slices(
     slice_days: int,
     memories: Mapping[str, Window] | None = None,
     more: Mapping[str, Mapping[str, Sequence[Window]]] | None = None,
+    listed: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[Slice]:
     """Every slice of a task: newest days first, entities last, nothing twice.
 
     Each report is checked here, before anything is submitted. ``memories`` holds what ``memory``
     says of each account: how far a window may be widened for increments of several days. ``more``
-    holds further days of single reports (``basic:ad``) of an account.
+    holds further days of single reports (``basic:ad``) of an account, ``listed`` when streams of an
+    account were last listed (epoch seconds), where only changes since are to be read.
     """
     for report in reports:
         if report.query and not platform.query_language:
@@ -152,17 +154,24 @@ def slices(
     for account, window in windows:
         for name in streams:
             platform.stream(name)
+            since = (listed or {}).get(account.account_id, {}).get(name)
             planned.append(
                 Slice(
                     platform=platform.name,
                     account_id=account.account_id,
                     window=Window(since=window.until, until=window.until),
                     stream=name,
+                    changed_since=_moment(since, account) if since else "",
                 )
             )
     return sorted(
         planned, key=lambda s: (s.stream is not None, -s.window.until.toordinal(), s.account_id)
     )
+
+
+def _moment(epoch: float, account: Account) -> str:
+    """A moment by the account's clock, with its distance from UTC."""
+    return datetime.fromtimestamp(epoch, zone(account)).isoformat()
 
 
 def _apart(windows: Sequence[Window], increment: int) -> list[Window]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from airflow_provider_liftos.engine import checkpoint as cp
 from airflow_provider_liftos.engine.checkpoint import Checkpoint
@@ -16,8 +17,9 @@ from airflow_provider_liftos.model.report import Account, Slice
 def collect(points: Iterable[Checkpoint], accounts: Mapping[str, Account]) -> list[SliceResult]:
     """One result per slice that can be published on its own.
 
-    Parts by days stand for themselves: one bad day does not hold up a month. Parts by ids or
-    fields belong together: without one of them the days would be incomplete.
+    Parts by days stand for themselves: one bad day does not hold up a month. So does what is read
+    in answer to changes. Parts by ids or fields belong together: without one of them the days would
+    be incomplete.
     """
     children: dict[str | None, list[Checkpoint]] = {}
     for point in points:
@@ -32,7 +34,7 @@ Tree = Mapping[str | None, Sequence[Checkpoint]]
 
 
 def _units(point: Checkpoint, tree: Tree, accounts: Mapping[str, Account]) -> list[SliceResult]:
-    if point.state == cp.SPLIT and point.split_by == "days":
+    if point.state == cp.SPLIT and point.split_by in {"days", "changes"}:
         parts = tree.get(point.fingerprint, [])
         return [unit for part in parts for unit in _units(part, tree, accounts)]
     leaves, dropped = list(_leaves(point, tree)), tuple(dict.fromkeys(_dropped(point, tree)))
@@ -119,15 +121,18 @@ def _why(failed: Sequence[Checkpoint]) -> str:
 
 def read_ids(staging: Staging, files: Sequence[File]) -> list[str]:
     """The ids that a search brought: what ends in ``id`` in each row, except the account's."""
+    return [
+        str(value)
+        for row in read_rows(staging, files)
+        for name, value in row.items()
+        if name.endswith(("_id", ".id")) and name != "account_id"
+    ]
+
+
+def read_rows(staging: Staging, files: Sequence[File]) -> Iterator[dict[str, Any]]:
+    """The rows that a search brought."""
     import json
 
-    found: list[str] = []
     for file in files:
         for line in lines(staging, file):
-            row = json.loads(line)
-            found += [
-                str(value)
-                for name, value in row.items()
-                if name.endswith(("_id", ".id")) and name != "account_id"
-            ]
-    return found
+            yield json.loads(line)

@@ -5,10 +5,18 @@ Everything a slice covered is covered by its parts, also ids that nobody listed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
+from airflow_provider_liftos.model.errors import (
+    CircuitOpen,
+    LiftosError,
+    Missing,
+    NotAuthorized,
+    Unavailable,
+)
 from airflow_provider_liftos.model.platform import Credentials, Paged, Platform
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice, Window
 from airflow_provider_liftos.model.unified import TABLES
@@ -129,6 +137,21 @@ def at_once(cut: Slice, days: int) -> Split:
     """The same, to be read at once instead of being prepared, in parts the platform takes."""
     windows = cut.window.chunks(days)
     return Split(by="days", parts=tuple(cut.narrowed(at_once=True, window=w) for w in windows))
+
+
+def changed(cut: Slice, platform: Platform, rows: Iterable[Mapping[str, Any]]) -> Slice:
+    """What to read of a stream once its changes have come back: what they name, or everything."""
+    told = platform.stream(str(cut.stream)).changes
+    campaigns = told.campaigns(rows) if told else None
+    ids = None if campaigns is None else Ids(values=tuple(sorted(campaigns)))
+    return cut.narrowed(changed_since="", ids=ids)
+
+
+def can_list_instead(cut: Slice, error: LiftosError) -> bool:
+    """Whether changes cannot be had, while a listing might: the account itself is within reach."""
+    return bool(cut.changed_since) and not isinstance(
+        error, (CircuitOpen, Missing, NotAuthorized, Unavailable)
+    )
 
 
 def can_do_without(

@@ -53,6 +53,9 @@ OPTIONS = (
     Option(name="restatement_days", kind="string", default="",
            description="For how many days platforms are taken to restate a day, where that is to "
            "differ from what is known of them: meta=7, google_ads=60."),
+    Option(name="full_listing_days", kind="float", default="7",
+           description="How often scheduled runs list entities in full, where the platform tells "
+           "what changed in between. 0: always."),
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -217,13 +217,32 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """How a platform tells what has changed, so that only that is read.
+
+    ``read`` asks for all changes since the slice's ``changed_since``; ``campaigns`` makes ids of
+    campaigns of their rows, below which everything is to be read again, or None where that would
+    not be all of it, or too much: then everything is listed. ``days`` is for how long the platform
+    remembers changes.
+    """
+
+    read: Callable[[Slice, Credentials], Reading]
+    campaigns: Callable[[Iterable[Mapping[str, Any]]], Collection[str] | None]
+    days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """A kind of record that is listed in full, per account."""
+    """A kind of record that is listed in full, per account.
+
+    With ``changes`` a listing can be brought up to date: ``read`` then obeys the slice's ``ids``.
+    """
 
     name: str
     table: str
     fields: tuple[Field, ...]
     read: Callable[[Slice, Credentials], Reading]
+    changes: Changes | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -358,7 +377,10 @@ class Platform:
     def reading(self, cut: Slice, credentials: Credentials) -> Reading | None:
         """How a slice is read without being prepared; None when it must be."""
         if cut.stream:
-            return self.stream(cut.stream).read(cut, credentials)
+            stream = self.stream(cut.stream)
+            if stream.changes and cut.changed_since:
+                return stream.changes.read(cut, credentials)
+            return stream.read(cut, credentials)
         return self.at_once(cut, credentials)
 
     def newest(self) -> str:

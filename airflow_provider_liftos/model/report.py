@@ -24,6 +24,9 @@ class Level(StrEnum):
 
 DEFAULT_WINDOW = "default"
 
+SNAPSHOT, CHANGES = "snapshot", "changes"
+"""In the place of a level: all entities of a stream, or only those below some campaigns."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -122,11 +125,17 @@ class Window:
 class Ids:
     """Restricts a slice to some ids of its level or, with ``everything_else``, to all but those.
 
-    "These" and "all but these" together cover everything, also ids nobody knows of.
+    "These" and "all but these" together cover everything, also ids nobody knows of. A stream has no
+    level: there they are ids of campaigns, and stand for everything below them.
     """
 
     values: tuple[str, ...]
     everything_else: bool = False
+
+    @property
+    def are_none(self) -> bool:
+        """Whether there is nothing to ask for."""
+        return not self.values and not self.everything_else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +144,8 @@ class Slice:
 
     ``without`` names fields that are not asked for because the platform no longer has them.
     ``at_once`` marks a report that the platform refuses to prepare, to be read without that.
+    ``changed_since`` is when all entities of a stream were last listed, in the account's zone: what
+    changed since is asked for first, and then only that is read.
     """
 
     platform: str
@@ -146,11 +157,19 @@ class Slice:
     find_ids: bool = False
     without: tuple[str, ...] = ()
     at_once: bool = False
+    changed_since: str = ""
 
     @property
     def name(self) -> str:
         """``basic:ad`` for reports, the stream's name for streams."""
         return f"{self.report.name}:{self.report.level}" if self.report else str(self.stream)
+
+    @property
+    def level(self) -> str:
+        """The report's level; of a stream, whether all its entities are meant or only some."""
+        if self.report:
+            return str(self.report.level)
+        return SNAPSHOT if self.ids is None else CHANGES
 
     @property
     def label(self) -> str:

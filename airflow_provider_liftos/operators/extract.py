@@ -161,7 +161,8 @@ class LiftosExtractOperator(LiftosOperator):
             for a, item in planned
             if "more" in item
         }
-        return plan.slices(platform, windows, reports, list(streams), days, memories, more)
+        listed = {a.account_id: item.get("listed") or {} for a, item in planned}
+        return plan.slices(platform, windows, reports, list(streams), days, memories, more, listed)
 
     def _wait(self, context: Mapping[str, Any], waiting: Waiting) -> None:
         poll_seconds = config.number("poll_seconds")

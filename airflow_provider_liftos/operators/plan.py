@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.engine.plan import DateRange
     from airflow_provider_liftos.model.errors import NotAuthorized
     from airflow_provider_liftos.model.report import Account, Report
+    from airflow_provider_liftos.warehouses.contract import Warehouse
 
 
 class LiftosPlanOperator(LiftosOperator):
@@ -29,7 +30,8 @@ class LiftosPlanOperator(LiftosOperator):
     A run that nobody gave days also brings what the published days of each of its ``reports`` lack:
     days of runs that never were, days that were read while the platform still restated them and
     then left alone, holes and, from ``history_since`` on, history: of these two ``history_days`` a
-    run, newest first. Which these are is read from the warehouse.
+    run, newest first. Which these are is read from the warehouse. Of streams whose platform tells
+    what changed, it brings only that, but for a full listing every ``[liftos] full_listing_days``.
     """
 
     phase: ClassVar[str] = "plan"
@@ -75,6 +77,7 @@ class LiftosPlanOperator(LiftosOperator):
             planned, failed = self._planned(wanted, accounts, unseen, entry)
             if catches_up(context):
                 self._catch_up(context, entry, planned)
+                self._look_for_listings(entry, planned)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
             first = planned[0]["account"]["account_id"]
             self._tell(entry, planned, failed)
@@ -147,6 +150,29 @@ class LiftosPlanOperator(LiftosOperator):
                 days = sum(w.days for windows in found.values() for w in windows)
                 self.log.info("%s: %s further days of reports are missing", account, days)
 
+    def _look_for_listings(self, entry: Entry, planned: Sequence[dict[str, Any]]) -> None:
+        """Note under ``listed`` since when changes of which streams are enough for each account.
+
+        Where the warehouse cannot be asked, everything is listed.
+        """
+        from airflow_provider_liftos.engine.incremental import listings
+        from airflow_provider_liftos.model.errors import WarehouseError
+        from airflow_provider_liftos.warehouses.progress import listed
+
+        full_days, streams = config.number("full_listing_days"), self.hook.platform.streams
+        if full_days <= 0 or not any(stream.changes for stream in streams):
+            return
+        try:
+            known = listed(self._warehouse(entry.org_id), entry.org_id, self.platform)
+        except WarehouseError as error:
+            self.log.warning("entities are listed in full: %s", error)
+            return
+        moment = config.state_store().clock.now()
+        for item in planned:
+            account = str(item["account"]["account_id"])
+            if found := listings(known, account, streams, moment, full_days):
+                item["listed"] = found
+
     def _planned(
         self,
         wanted: DateRange,
@@ -189,14 +215,19 @@ class LiftosPlanOperator(LiftosOperator):
         return planned, [{"account": asdict(a), "error": str(error)} for a, error in left_out]
 
     def _published(self, org_id: str, restated: int) -> Known:
-        """The days of every report that people see; a warehouse is made where there is none."""
-        from airflow_provider_liftos.hooks.warehouse import open_warehouse
+        """The days of every report that people see."""
         from airflow_provider_liftos.warehouses.progress import published
+
+        return published(self._warehouse(org_id), org_id, self.platform, restated)
+
+    def _warehouse(self, org_id: str) -> Warehouse:
+        """Ready to be asked; it is made where there is none."""
+        from airflow_provider_liftos.hooks.warehouse import open_warehouse
 
         mock = self.hook.credentials().is_mock
         warehouse = open_warehouse(self.warehouse_conn_id, org_id, config.state_store(), mock=mock)
         warehouse.prepare()
-        return published(warehouse, org_id, self.platform, restated)
+        return warehouse
 
 
 def _first_day(value: date | str | None) -> date | None:

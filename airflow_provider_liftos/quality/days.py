@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.report import CHANGES
 from airflow_provider_liftos.model.unified import PERFORMANCE, Table
 
 METRICS = ("impressions", "clicks", "spend")  # additive, and given by every platform
@@ -93,17 +94,14 @@ class Publication:
 
 
 Key = tuple[str, str, str]  # account, report, level
-SNAPSHOT = "snapshot"  # as ``loads`` says where streams have no level
 LoadedDays = dict[Key, dict[date, dict[str, LoadedDay]]]  # by day, then attribution window
 Publications = dict[Key, dict[date, Publication]]
 
 
 def key_of(result: SliceResult) -> Key:
-    """Under which ``loads`` and days have a slice; streams as ``SNAPSHOT``."""
+    """Under which ``loads`` and days have a slice."""
     cut = result.slice
-    if cut.report is None:
-        return cut.account_id, str(cut.stream), SNAPSHOT
-    return cut.account_id, cut.report.name, str(cut.report.level)
+    return cut.account_id, cut.report.name if cut.report else str(cut.stream), cut.level
 
 
 def loaded_days(warehouse: Reader, manifest: Manifest) -> LoadedDays:
@@ -231,31 +229,44 @@ def able_accounts(warehouse: Reader, manifest: Manifest) -> set[str]:
     ident = warehouse.layout.capabilities.ident
     account, group, end = (ident(name) for name in ("account_id", "ad_group_id", "end_at"))
     mine = (manifest.org_id, manifest.platform, manifest.load_id)
+    told: dict[str, list[str]] = {"ads": [], "ad_groups": []}
+    for result in manifest.slices:
+        if result.slice.level == CHANGES and result.table in told:
+            told[result.table].append(result.slice.account_id)
+    ads = _active(warehouse, "ads", told=len(told["ads"]))
+    groups = _active(warehouse, "ad_groups", end, told=len(told["ad_groups"]))
     found = warehouse.query(
-        f"SELECT DISTINCT a.{account} FROM ({_active(warehouse, 'ads')}) AS a"
-        f" JOIN ({_active(warehouse, 'ad_groups', end)}) AS g"
+        f"SELECT DISTINCT a.{account} FROM ({ads}) AS a"
+        f" JOIN ({groups}) AS g"
         f" ON g.{account} = a.{account} AND g.{group} = a.{group}"
         f" WHERE g.{end} IS NULL OR g.{end} > ?",
         (
-            *(*mine, *mine[:2], *mine) * 2,
+            *(*mine, *mine[:2], *mine, *told["ads"]),
+            *(*mine, *mine[:2], *mine, *told["ad_groups"]),
             datetime.fromtimestamp(max(r.as_of for r in manifest.slices), UTC),
         ),
     )
     return {account_id for (account_id,) in found}
 
 
-def _active(warehouse: Reader, table: str, *more: str) -> str:
-    """Active entities of a table: an account's snapshot under audit, or else what is published."""
+def _active(warehouse: Reader, table: str, *more: str, told: int = 0) -> str:
+    """Active entities of a table: an account's snapshot under audit, or else what is published.
+
+    The last parameters are so many accounts of which only campaigns with changes are under audit.
+    """
     ident = warehouse.layout.capabilities.ident
     account, staged = ident("account_id"), warehouse.layout.audit(table)
     columns = ", ".join((account, ident("ad_group_id"), ident("effective_status"), *more))
     mine = f"{_scope(ident)} AND {ident('load_id')} = ?"
+    marks, campaign = ", ".join("?" * told), ident("campaign_id")
+    same = f"(s.{campaign} = p.{campaign} OR p.{account} NOT IN ({marks}))"
+    seen = f"s.{account} = p.{account}" + (f" AND {same}" if told else "")
     return (
         f"SELECT * FROM (SELECT {columns} FROM {staged} WHERE {mine}"
         f" UNION ALL SELECT {columns} FROM {warehouse.layout.published(table)} AS p"
         f" WHERE {_scope(ident)} AND {ident('valid_to')} IS NULL AND NOT {ident('is_deleted')}"
         f" AND NOT EXISTS (SELECT 1 FROM {staged} AS s WHERE {mine}"
-        f" AND s.{account} = p.{account})) AS seen"
+        f" AND {seen})) AS seen"
         f" WHERE lower({ident('effective_status')}) IN {_ACTIVE}"
     )
 

@@ -1,6 +1,7 @@
 """Numbers of snapshots: a slice of a stream is all entities of an account, and may be none.
 
 An account's last audience may be deleted, and a platform that has lost its way may list nothing.
+Where only changes were asked for, it is the entities below some campaigns, and nothing is no news.
 Deletions are believed where the account is heard of and nothing that came beside them says that
 the entities must be there.
 """
@@ -46,7 +47,8 @@ class Snapshots:
             return {"slice_complete": failure(result)}
         if standing is Standing.SUPERSEDED:
             return {"slice_complete": (0, ""), "rows_kept": kept(result)}
-        published = (living, 0) if standing is Standing.PUBLISHED else (0, 0)
+        there = living if _is_whole(result) else result.staged_rows
+        published = (there, 0) if standing is Standing.PUBLISHED else (0, 0)
         rows, duplicates = under_audit or published
         return {
             "slice_complete": (0, ""),
@@ -58,7 +60,7 @@ class Snapshots:
 
     def _emptied(self, result: SliceResult, living: int) -> dict[str, Number]:
         """Of a snapshot without rows: the one rule that it breaks, if any."""
-        if not living:
+        if not living or not _is_whole(result):
             return {"empty_is_not_zero": NOTHING}
         note = f"no rows, but {living} are published"
         if doubt := self._doubt(result):
@@ -73,7 +75,7 @@ class Snapshots:
         for other in others:
             if other.table not in _NEEDED_BY.get(result.table, ()):
                 continue
-            if other.status != "complete":
+            if other.status != "complete" or not _is_whole(other):
                 return f"nobody knows of its {other.table}"
             if other.staged_rows:
                 return f"{other.staged_rows} {other.table} that need them are there"
@@ -99,3 +101,8 @@ class Snapshots:
             for day in of_key.get(newest, {}).values()
         )
         return str(newest) if spent else ""
+
+
+def _is_whole(result: SliceResult) -> bool:
+    """Whether it has all entities of its account."""
+    return result.slice.ids is None

@@ -2,22 +2,24 @@
 
 A version begins where ``row_hash`` changes. The current version has no ``valid_to``; an id the
 platform no longer lists has a current version with ``is_deleted``, and comes back as a new one.
+A slice with ids is a listing of what is below these campaigns, and says nothing of the others.
 Volatile columns, such as what is left of a budget, are no part of the hash: versions are what
 people have set, and the current one tells the newest of such numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.report import CHANGES, SNAPSHOT
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, Table
 from airflow_provider_liftos.warehouses.contract import Published
 from airflow_provider_liftos.warehouses.ddl import names, staged_columns
 from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
 
-SNAPSHOT = "snapshot"
-"""The ``level`` under which ``loads`` keeps snapshots; ``date`` is the day of ``as_of`` in UTC."""
+_LOADED = ("org_id", "platform", "report", "account_id")
 
 
 def publish_entities(job: Job, table_name: str) -> Published:
@@ -120,7 +122,7 @@ class _Snapshot:
 
     def published_before(self) -> tuple[bool, bool]:
         """Whether this load did it already, and whether a newer snapshot is there."""
-        key = self._loads_key()
+        key = self._loads_key(SNAPSHOT, CHANGES)
         [(mine, newer)] = self.job.session.execute(
             f"SELECT sum(CASE WHEN {self._name('load_id')} = ? THEN 1 ELSE 0 END),"
             f" sum(CASE WHEN {self._name('as_of')} > ? THEN 1 ELSE 0 END)"
@@ -212,14 +214,15 @@ class _Snapshot:
         )
 
     def note(self, rows: int) -> None:
-        """The snapshot's row in ``loads``."""
+        """The snapshot's row in ``loads``; its day is that of ``as_of`` in UTC."""
         loads, day = self.job.layout.published(LOADS.name), self.job.as_of.date()
-        key = self._loads_key()
+        level = self.job.result.slice.level
+        key = self._loads_key(level)
         self.job.session.execute(
             f"DELETE FROM {loads} WHERE {key.sql} AND {self._name('date')} = ?",
             (*key.params, day),
         )
-        columns = [*LOADS.key, "rows", "as_of", "load_id", "published_at"]
+        columns = [*_LOADED, "level", "date", "rows", "as_of", "load_id", "published_at"]
         values = (*key.params, day, rows, self.job.as_of, self.job.load_id, instant(self.job.now))
         types = self.job.layout.capabilities.types
         casts = ", ".join(f"CAST(? AS {types[LOADS.column(name).kind]})" for name in columns)
@@ -237,20 +240,24 @@ class _Snapshot:
         return names(self.job.layout.capabilities, self.table.columns)
 
     def _gone(self) -> Predicate:
+        """Of the history's, those that should have been listed and were not."""
         listed = self._listed()
-        return Predicate(
+        missing = Predicate(
             sql=f"h.{self._name('valid_to')} IS NULL AND NOT h.{self._name('is_deleted')}"
             f" AND NOT {listed.sql}",
             params=listed.params,
         )
+        ids = self.job.result.slice.ids
+        return missing if ids is None else missing & self._below(ids.values)
 
-    def _loads_key(self) -> Predicate:
-        """In the order of ``loads``' own key, without the day."""
+    def _below(self, campaigns: Sequence[str]) -> Predicate:
+        marks = ", ".join("?" for _ in campaigns) or "NULL"
+        return Predicate(sql=f"h.{self._name('campaign_id')} IN ({marks})", params=tuple(campaigns))
+
+    def _loads_key(self, *levels: str) -> Predicate:
+        """The stream's rows of these levels; parameters in the order of ``_LOADED``, levels."""
         part = self.job.result.slice
-        return self.job.where(
-            org_id=self.job.org_id,
-            platform=part.platform,
-            report=str(part.stream),
-            level=SNAPSHOT,
-            account_id=part.account_id,
-        )
+        of_stream = (self.job.org_id, part.platform, str(part.stream), part.account_id)
+        mine = self.job.where(**dict(zip(_LOADED, of_stream, strict=True)))
+        marks = ", ".join("?" for _ in levels)
+        return mine & Predicate(sql=f"{self._name('level')} IN ({marks})", params=levels)

@@ -80,13 +80,13 @@ def check_publishable(job: Job) -> int:
     """How many rows the audit schema must hold for the slice.
 
     Raises:
-        WarehouseError: extract failed, or the slice holds only some ids of its days.
+        WarehouseError: extract failed, or the report's slice holds only some ids of its days.
         StagingError: the slice was never normalized.
     """
     result = job.result
     if result.status != "complete":
         raise job.error(f"extract ended as {result.status}: {result.error or 'no reason given'}")
-    if result.slice.ids is not None:
+    if result.slice.ids is not None and result.slice.report:
         raise job.error("it is restricted to some ids, and would take the others' rows away")
     raw = result.raw_rows
     # In a report broken by action, rows without any action lawfully become nothing.

@@ -1,4 +1,4 @@
-"""Which days are published, read from ``loads``.
+"""What is published since when, read from ``loads``.
 
 ``loads`` is written in the transaction that publishes, so it cannot say other than what people see:
 a second book, in the state store, could, when a process dies between the two, when the warehouse
@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 
 from airflow_provider_liftos.engine.incremental import Known, Progress
-from airflow_provider_liftos.model.report import Window
+from airflow_provider_liftos.model.report import SNAPSHOT, Window
 from airflow_provider_liftos.warehouses.contract import Warehouse
 from airflow_provider_liftos.warehouses.record_views import quoted
 
@@ -28,7 +28,7 @@ FROM (
       SELECT [account_id], [report], [level], [date],
         CASE WHEN [as_of] >= CAST([date] AS TIMESTAMP) + INTERVAL '{days}' DAY
           THEN 1 ELSE 0 END AS [is_final]
-      FROM {loads} WHERE [org_id] = ? AND [platform] = ? AND [level] <> 'snapshot'
+      FROM {loads} WHERE [org_id] = ? AND [platform] = ? AND [level] NOT IN ('snapshot', 'changes')
     ) AS judged
   ) AS marked
 ) AS spans
@@ -53,6 +53,21 @@ def published(warehouse: Warehouse, org_id: str, platform: str, restatement_days
         key: Progress(final=tuple(final), early=tuple(early))
         for key, (early, final) in spans.items()
     }
+
+
+def listed(warehouse: Warehouse, org_id: str, platform: str) -> dict[tuple[str, str], float]:
+    """When all entities were last listed (epoch seconds), by account and stream.
+
+    Of what is published only. Raises WarehouseError as the warehouse does.
+    """
+    text = (
+        f"SELECT [account_id], [report], max([as_of]) FROM {warehouse.layout.published('loads')}"
+        " WHERE [org_id] = ? AND [platform] = ? AND [level] = ? GROUP BY [account_id], [report]"
+    )
+    found = warehouse.query(
+        quoted(warehouse.layout.capabilities, text), (org_id, platform, SNAPSHOT)
+    )
+    return {(account, stream): as_of.timestamp() for account, stream, as_of in found}
 
 
 def _day(value: date) -> date:

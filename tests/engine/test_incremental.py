@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_liftos.engine import incremental, plan
-from airflow_provider_liftos.engine.incremental import History, Progress, missing
+from airflow_provider_liftos.engine.incremental import History, Progress, listings, missing
 from airflow_provider_liftos.model.report import Level, Window
+from airflow_provider_liftos.platforms import get
 from tests.engine.harness import META, YESTERDAY, basic
 from tests.engine.test_plan import BERLIN, MEMORY
 
@@ -151,3 +152,19 @@ def test_slices_of_a_run_and_of_what_it_lacks_never_overlap(gap, length, increme
     assert [cut.window.until for cut in cuts] == sorted(
         (cut.window.until for cut in cuts), reverse=True
     ), "yesterday first"
+
+
+def test_changes_are_enough_while_a_listing_is_young():
+    google = get("google_ads").streams
+    hour, day = 3600.0, 86_400.0
+    known = {("1", "ads"): 0.0, ("1", "campaigns"): 0.0, ("2", "ads"): 0.0}
+
+    def found(moment: float, full_days: float = 7.0) -> dict[str, float]:
+        return listings(known, "1", google, moment, full_days)
+
+    assert found(6 * day + hour) == {"ads": 0.0}, "campaigns' states change by themselves"
+    assert found(7 * day - hour / 2) == {}, "the seventh day's run may be early"
+    assert found(88 * day, 365) == {"ads": 0.0}
+    assert found(89 * day, 365) == {}, "nobody remembers"
+    assert listings(known, "3", google, 0.0, 7) == {}
+    assert listings(known, "1", get("meta").streams, 0.0, 7) == {}

@@ -8,10 +8,8 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_liftos.model.report import Level
-from airflow_provider_liftos.quality import days as days_module
 from airflow_provider_liftos.quality.findings import Status, Verdict
 from airflow_provider_liftos.quality.settled import Standing
-from airflow_provider_liftos.warehouses import history
 from tests.quality.scene import (
     CLEAN,
     DAY1,
@@ -26,10 +24,6 @@ from tests.quality.scene import (
     stream,
     totals,
 )
-
-
-def test_the_house_has_one_word_for_snapshots() -> None:
-    assert days_module.SNAPSHOT == history.SNAPSHOT
 
 
 def test_what_is_published_is_judged_as_it_is_there(scene: Scene) -> None:

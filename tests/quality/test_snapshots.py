@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_liftos.engine.manifest import SliceResult
-from airflow_provider_liftos.model.report import Slice
+from airflow_provider_liftos.model.report import Ids, Slice
 from airflow_provider_liftos.quality.findings import Verdict
 from tests.quality.scene import ASKED, CLEAN, DAY3, Scene, entity, part, stream
 
@@ -53,3 +53,12 @@ def test_an_emptied_stream_that_others_contradict_blocks(tmp_path: Path) -> None
     scene = Scene(tmp_path)
     lost = emptied(scene, scene.failed(stream("ads")), scene.stage(*audiences))
     assert lost == (Verdict.BLOCK, f"{HELD}nobody knows of its ads")
+
+
+def test_no_changes_are_no_sign_that_entities_are_gone(scene: Scene) -> None:
+    now = {"valid_from": ASKED, "is_deleted": False}
+    scene._insert(scene.layout.published("ads"), [{**entity("ads", ad_id="a1"), **now}])
+    told = scene.stage(stream("ads").narrowed(ids=Ids(values=())), [])
+    listed = scene.stage(stream("audiences"), [entity("audiences", audience_id="1")])
+    assert scene.audit(told, listed).decisions[0].verdict is Verdict.PUBLISH
+    assert emptied(scene, told, listed) == (Verdict.BLOCK, f"{HELD}nobody knows of its ads")

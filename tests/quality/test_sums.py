@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.model.platform import Coverage
-from airflow_provider_liftos.model.report import Account, Level
+from airflow_provider_liftos.model.report import Account, Ids, Level
 from airflow_provider_liftos.quality.days import PublishedDay
 from airflow_provider_liftos.quality.facts import due_day
 from airflow_provider_liftos.quality.findings import Status, Verdict
@@ -200,6 +200,23 @@ def test_the_snapshot_under_audit_knows_better_than_the_published_one(scene: Sce
     paused = entity("ads", ad_id="a1", ad_group_id="g1", effective_status="PAUSED")
     outcome = scene.audit(scene.stage(part(), []), scene.stage(stream("ads"), [paused]))
     assert failing(outcome) == {"account_is_heard"}
+
+
+@pytest.mark.parametrize(
+    ("below", "rule"), [("c1", "account_is_heard"), ("c2", "empty_is_not_zero")]
+)
+def test_changes_under_audit_know_better_of_their_own_campaigns_alone(
+    scene: Scene, below: str, rule: str
+) -> None:
+    scene.published(BEFORE)
+    scene.able({"campaign_id": "c1"}, {"campaign_id": "c1"})
+    paused = entity(
+        "ads", ad_id="a2" if below == "c2" else "a1", ad_group_id="g1", campaign_id=below,
+        effective_status="PAUSED",
+    )  # fmt: skip
+    told = scene.stage(stream("ads").narrowed(ids=Ids(values=(below,))), [paused])
+    outcome = scene.audit(scene.stage(part(), []), told, today=AFTER)
+    assert failing(outcome) == {rule}
 
 
 def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> None:

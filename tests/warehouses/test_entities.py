@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.report import Ids
+from airflow_provider_liftos.warehouses.progress import listed
 from tests.warehouses.staging import (
     ACCOUNT,
     NOON,
     ORG,
+    PLATFORM,
     Lab,
     entity_row,
     manifest,
@@ -169,6 +172,31 @@ def test_a_snapshot_that_is_not_one_row_per_id_of_its_account_is_refused(lab, ro
     with pytest.raises(WarehouseError, match=complaint):
         lab.publish(stream_slice(), rows, load_id="l", as_of=NOON + 2 * HOUR, table="campaigns")
     assert versions(lab) == [("a", "x", 1, None, False)]
+
+
+def test_a_listing_of_some_campaigns_says_nothing_of_the_others(lab):
+    def told(load: int, campaigns: tuple[str, ...], *rows: tuple[str, str]):
+        cut = stream_slice().narrowed(ids=Ids(values=campaigns))
+        made = [entity_row(*row) for row in rows]
+        as_of = NOON + HOUR * load
+        return lab.publish(cut, made, load_id=f"load-{load}", as_of=as_of, table="campaigns")
+
+    publish(lab, 1, ("a", "x"), ("b", "y"), ("c", "z"))
+    assert told(2, ()).rows_after == 3, "nothing changed"
+    assert told(3, ("a", "b"), ("a", "x2")).rows_after == 2
+    assert versions(lab) == [
+        ("a", "x", 1, 3, False),
+        ("a", "x2", 3, None, False),
+        ("b", "y", 1, 3, False),
+        ("b", "y", 3, None, True),
+        ("c", "z", 1, None, False),
+    ]
+    before = lab.warehouse.checksum("campaigns")
+    assert told(2, ("c",), ("c", "z2")).outdated
+    assert publish(lab, 2, ("a", "x")).outdated, "an older listing knows nothing of the changes"
+    told(3, ("a", "b"), ("a", "x2"))
+    assert lab.warehouse.checksum("campaigns") == before
+    assert listed(lab.warehouse, ORG, PLATFORM) == {(ACCOUNT, "campaigns"): NOON + HOUR}
 
 
 def test_other_accounts_and_streams_are_untouched(lab):

@@ -1,7 +1,8 @@
-"""Entities of Google Ads as streams, each listed in full; and the accounts below managers.
+"""Entities of Google Ads as streams; and the accounts below managers.
 
-``change_status`` would tell which entities changed within 90 days, at most 10,000 of them and none
-that was never changed: a full listing is one operation whatever its length, and misses nothing.
+A full listing is one operation whatever its length. What an account may have very many of, ad
+groups and ads, is read below campaigns with changes alone, where a listing is known. Campaigns are
+always listed: their states change by themselves, when a budget or their time runs out.
 """
 
 from __future__ import annotations
@@ -10,11 +11,19 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_liftos.model.errors import Missing, NotAuthorized
-from airflow_provider_liftos.model.platform import Caller, Credentials, Field, Stream, Streamed
+from airflow_provider_liftos.model.platform import (
+    Caller,
+    Changes,
+    Credentials,
+    Field,
+    Stream,
+    Streamed,
+)
 from airflow_provider_liftos.model.report import Account, Slice
 from airflow_provider_liftos.model.sql import identifier
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.platforms.google_ads import gaql, schema, wire
+from airflow_provider_liftos.platforms.google_ads.changes import CHANGES
 from airflow_provider_liftos.platforms.google_ads.mapping import micros
 
 _ZONE = "customer.time_zone"
@@ -59,21 +68,23 @@ def _bound(which: str) -> str:
     return f"{which}({', '.join(sizes)})"
 
 
-def _stream(name: str, resource: str, *fields: Field) -> Stream:
+def _stream(name: str, resource: str, *fields: Field, told: Changes | None = None) -> Stream:
     """A listing; what an expression needs beside its source must be a field, too."""
     names = tuple(dict.fromkeys(field.source for field in fields))
 
     def read(cut: Slice, credentials: Credentials) -> Streamed:
         asked = [one for one in names if one not in cut.without]
         leaves = [leaf for one in asked if (leaf := schema.leaf(credentials.version, one))]
+        ids = cut.ids.values if cut.ids else ()
         query = gaql.Query(
             fields=tuple(asked),
             resource=resource,
+            conditions=(gaql.one_of("campaign.id", ids),) if ids else (),
             rest="PARAMETERS omit_unselected_resource_names=true",
         )
         return wire.stream(query.text, tuple(leaves), cut.account_id, credentials)
 
-    return Stream(name=name, table=name, fields=fields, read=read)
+    return Stream(name=name, table=name, fields=fields, read=read, changes=told)
 
 
 STREAMS = (
@@ -124,6 +135,7 @@ STREAMS = (
         _moment("campaign.start_date_time", "start_at"),
         _moment("campaign.end_date_time", "end_at"),
         Field(source=_ZONE),
+        told=CHANGES,
     ),
     _stream(
         "ads", "ad_group_ad",
@@ -138,6 +150,7 @@ STREAMS = (
         Field(source="ad_group_ad.ad.type"),
         Field(source="ad_group_ad.ad.final_urls", kind=Kind.JSON),
         Field(source="ad_group_ad.policy_summary.approval_status"),
+        told=CHANGES,
     ),
     _stream(
         "creatives", "asset",

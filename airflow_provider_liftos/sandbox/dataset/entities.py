@@ -46,7 +46,9 @@ class Entity:
     paused: bool = False
 
     def revision(self, on: date) -> int:
-        """Count the edits up to the day ``on``."""
+        """Count the edits up to the day ``on``; nobody edits what is gone."""
+        gone = self.end()
+        on = min(on, gone[0]) if gone else on
         return max(0, (on.toordinal() + self.phase) // self.period - self._first_edit())
 
     def _first_edit(self) -> int:

@@ -75,8 +75,10 @@ def _typed(value: str, field: Field) -> Any:
     if field.date_like:
         rest = value[10:] if len(value) > 10 else ""
         return parse_day(value, field.name).isoformat() + rest
-    if field.kind in ("INT32", "INT64", "DOUBLE"):
-        return float(value) if field.kind == "DOUBLE" else int(float(value))
+    if field.kind == "DOUBLE":
+        return float(value)
+    if field.kind in ("INT32", "INT64"):  # ids are longer than what a float keeps
+        return int(value) if value.lstrip("-").isdecimal() else int(float(value))
     return value.upper() == "TRUE" if field.kind == "BOOLEAN" else value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from airflow_provider_liftos.sandbox.dataset import Dataset, Entity
@@ -29,7 +29,10 @@ def customer_clients(customer: Customer, hierarchy: Hierarchy, today: date) -> I
 
 
 def changes(customer: Customer, dataset: Dataset, now: datetime) -> Iterator[Subject]:
-    """Yield the latest change of every campaign, ad group and ad."""
+    """Yield the latest change of every campaign, ad group and ad.
+
+    Listings show a day's edits from its first minute in the account's zone; changes are dated then.
+    """
     if customer.account is None:
         return
     book, zone = dataset.book(customer.account), customer.account.zone
@@ -40,10 +43,10 @@ def changes(customer: Customer, dataset: Dataset, now: datetime) -> Iterator[Sub
         ("AD_GROUP_AD", book.ads),
     ):
         for entity in listed:
-            moment = entity.updated_at(today)
+            day, minute = entity.updated_at(today).date(), time(0, entity.index % 3)
+            moment = datetime.combine(day, minute, zone)
             if moment <= now:
-                changed = moment.astimezone(zone)
-                values = {"kind": kind, "moment": changed, "state": _state(entity, today)}
+                values = {"kind": kind, "moment": moment, "state": _state(entity, today)}
                 yield _of(customer, today, entity, values)
 
 
