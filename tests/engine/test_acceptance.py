@@ -62,17 +62,6 @@ def test_breakdowns_add_up_to_the_unbroken_report(harness: Harness) -> None:
     assert harness.published_equals_truth(), harness.differences()
 
 
-def test_a_second_run_changes_nothing(harness: Harness) -> None:
-    cuts = harness.slices([basic(), META.preset(BROKEN[0], Level.CAMPAIGN)], last(4))
-    facts = "SELECT * EXCLUDE (as_of, load_id) FROM liftos.performance ORDER BY ALL"
-    harness.run_to_end(cuts)
-    first = harness.warehouse.query(facts)
-    harness.scope = "dag/run2/extract/-1"
-    harness.run_to_end(cuts, "load2")
-    assert harness.warehouse.query(facts) == first
-    assert harness.published_equals_truth()
-
-
 def test_restated_days_arrive_with_the_next_run_and_others_stay(own_harness: Harness) -> None:
     harness, sums = (
         own_harness,

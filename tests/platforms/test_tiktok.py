@@ -615,17 +615,6 @@ def test_hours_and_places_have_the_names_of_every_platform(harness: Harness) -> 
     ]
 
 
-def test_a_second_run_changes_nothing(harness: Harness) -> None:
-    cuts = harness.slices([preset(), preset("basic", Level.CAMPAIGN)], last(3), accounts=(0, 2, 3))
-    harness.run_to_end(cuts)
-    content = "SELECT * EXCLUDE (as_of, load_id) FROM liftos.performance ORDER BY ALL"
-    before = harness.warehouse.query(content)
-    harness.scope = "dag/run2/extract/-1"
-    harness.run_to_end(cuts, "load2")
-    assert harness.warehouse.query(content) == before
-    assert harness.published_equals_truth(), harness.differences()
-
-
 def test_every_account_level_and_breakdown_equals_the_truth(harness: Harness) -> None:
     cuts = [preset(name, level) for name in TIKTOK.presets for level in Level]
     done = harness.run_to_end(harness.slices(cuts, last(2), accounts=range(6)))
@@ -636,25 +625,6 @@ def test_every_account_level_and_breakdown_equals_the_truth(harness: Harness) ->
         " WHERE currency = 'EUR' GROUP BY report, level"
     )
     assert len(sums) == 1, "every level and breakdown comes to the same"
-
-
-def test_restated_days_change_as_the_clock_says(
-    own_sandbox: Any, tmp_path: Path, prepared: Path
-) -> None:
-    shutil.copy(prepared, tmp_path)
-    harness = Harness(sandbox=own_sandbox, folder=tmp_path, platform=TIKTOK)
-    try:
-        cuts = harness.slices([preset()], last(3))
-        harness.run_to_end(cuts)
-        (before,) = harness.warehouse.query("SELECT sum(conversions) FROM liftos.performance")
-        harness.pass_time(3 * 86_400)
-        harness.scope = "dag/run2/extract/-1"
-        harness.run_to_end(cuts, "load2")
-        (after,) = harness.warehouse.query("SELECT sum(conversions) FROM liftos.performance")
-        assert after > before
-        assert harness.published_equals_truth(), harness.differences()
-    finally:
-        harness.close()
 
 
 # -- the connection -----------------------------------------------------------------------------
