@@ -18,6 +18,7 @@ def required(what: str) -> bool:
     return what in os.environ.get("LIFTOS_REQUIRE", "").replace(" ", "").split(",")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its own turn comes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share fixtures, and so do those of one Airflow and of one installation."""
     for item in items:
