@@ -30,7 +30,7 @@ from airflow_provider_liftos.warehouses.job import Job
 from airflow_provider_liftos.warehouses.publish import publish_report
 from airflow_provider_liftos.warehouses.rates import replace_rates
 from airflow_provider_liftos.warehouses.settle import settling
-from airflow_provider_liftos.warehouses.staged import StagedSlice, complete
+from airflow_provider_liftos.warehouses.staged import StagedSlice, batches, complete
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # A holder that dies is only in the others' way for so long; the file's own lock, which ends with
 # its process, is what excludes them.
 _LEASE_SECONDS = 20.0
+# A transaction must not hold the file for too long.
 _ROWS_PER_TRANSACTION = 200_000
 _SLICES_PER_TRANSACTION = 100
 
@@ -130,7 +131,7 @@ class DuckDbWarehouse:
         columns = self._columns(slices, manifest.load_id, staging)
         with self._write() as session:
             self._remove(session, manifest.load_id, keep=[part.key for part in slices])
-        for batch in _batches(slices):
+        for batch in batches(slices, _ROWS_PER_TRANSACTION, _SLICES_PER_TRANSACTION):
             with ExitStack() as opened:
                 near = [(part, opened.enter_context(part.local(staging))) for part in batch]
                 with self._write() as session:
@@ -340,18 +341,3 @@ def _catalogue(session: DuckDbSession, layout: Layout) -> ddl.Catalogue:
 def _execute_all(session: DuckDbSession, statements: Iterable[str]) -> None:
     for statement in statements:
         session.execute(statement)
-
-
-def _batches(slices: Iterable[StagedSlice]) -> Iterator[list[StagedSlice]]:
-    """Slices together until a transaction would hold the file for too long."""
-    batch: list[StagedSlice] = []
-    rows = 0
-    for part in slices:
-        full = rows + part.rows > _ROWS_PER_TRANSACTION or len(batch) >= _SLICES_PER_TRANSACTION
-        if batch and full:
-            yield batch
-            batch, rows = [], 0
-        batch.append(part)
-        rows += part.rows
-    if batch:
-        yield batch

@@ -1,11 +1,11 @@
-"""Reading staged Parquet with DuckDB: what is in the files, and the statement that loads them."""
+"""Reading staged Parquet with DuckDB: what the files hold, their rows, and how to load them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.model.sql import identifier, literal
 from airflow_provider_liftos.model.unified import Kind, Table
 from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
@@ -19,6 +19,19 @@ UNREADABLE = "unreadable"
 
 _EXACT = (Kind.DECIMAL, Kind.MONEY)
 _INEXACT = ("FLOAT", "DOUBLE")
+
+# What Arrow, and a warehouse beyond it, gets; objects as their text.
+_PLAIN = {
+    Kind.TEXT: "VARCHAR",
+    Kind.ID: "VARCHAR",
+    Kind.JSON: "VARCHAR",
+    Kind.DATE: "DATE",
+    Kind.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+    Kind.INT: "BIGINT",
+    Kind.DECIMAL: "DECIMAL(18,6)",
+    Kind.MONEY: "DECIMAL(18,6)",
+    Kind.BOOL: "BOOLEAN",
+}
 
 
 def columns_found(
@@ -62,6 +75,26 @@ def insert(layout: Layout, table: Table, columns: Sequence[str], paths: Sequence
         f" SELECT {', '.join(map(ident, columns))}, ? AS {ident(SLICE_KEY.name)}"
         f" FROM {_read_parquet(paths)}"
     )
+
+
+def rows(
+    memory: duckdb.DuckDBPyConnection,
+    table: Table,
+    columns: Sequence[str],
+    paths: Sequence[str],
+    slice_key: str,
+    size: int,
+) -> Any:
+    """The files' rows as Arrow record batches of at most ``size``, the slice's key behind them."""
+    types = {column.name: _PLAIN[column.kind] for column in staged_columns(table)}
+    named = ", ".join(
+        f"CAST({identifier(name)} AS {types[name]}) AS {identifier(name)}" for name in columns
+    )
+    memory.execute("SET TimeZone = 'UTC'")
+    return memory.sql(
+        f"SELECT {named}, {literal(slice_key)} AS {identifier(SLICE_KEY.name)}"
+        f" FROM {_read_parquet(paths)}"
+    ).to_arrow_reader(size)
 
 
 def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:

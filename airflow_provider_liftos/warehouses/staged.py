@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -79,3 +79,20 @@ def complete(manifest: Manifest, table_of: TableOf) -> list[StagedSlice]:
             )
         found.append(StagedSlice(result=result, table=table))
     return found
+
+
+def batches(
+    slices: Iterable[StagedSlice], most_rows: int, most_slices: int
+) -> Iterator[list[StagedSlice]]:
+    """Slices together, up to so many; one alone may have more rows."""
+    batch: list[StagedSlice] = []
+    rows = 0
+    for part in slices:
+        full = rows + part.rows > most_rows or len(batch) >= most_slices
+        if batch and full:
+            yield batch
+            batch, rows = [], 0
+        batch.append(part)
+        rows += part.rows
+    if batch:
+        yield batch

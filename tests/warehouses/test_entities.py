@@ -33,8 +33,8 @@ def publish(lab: Lab, load: int, *rows: tuple[str, str], hour: float | None = No
 def versions(lab: Lab) -> list[tuple]:
     """Campaign, digest, first and last hour, deleted."""
     return lab.warehouse.query(
-        "SELECT campaign_id, row_hash, (epoch(valid_from) - ?) / 3600,"
-        " (epoch(valid_to) - ?) / 3600, is_deleted FROM liftos.campaigns"
+        "SELECT campaign_id, row_hash, (extract(epoch FROM valid_from) - CAST(? AS BIGINT)) / 3600,"
+        " (extract(epoch FROM valid_to) - CAST(? AS BIGINT)) / 3600, is_deleted FROM liftos.campaigns"
         " ORDER BY campaign_id, valid_from, valid_to",
         [NOON, NOON],
     )
@@ -75,8 +75,8 @@ def test_what_changes_by_itself_makes_no_version_but_is_up_to_date(lab):
 
     def left() -> list[tuple]:
         return lab.warehouse.query(
-            "SELECT row_hash, budget_remaining::INTEGER, load_id, (epoch(as_of) - ?) / 3600,"
-            " valid_to IS NULL FROM liftos.campaigns WHERE campaign_id = 'a' ORDER BY valid_from",
+            "SELECT row_hash, budget_remaining::INTEGER, load_id,"
+            " (extract(epoch FROM as_of) - CAST(? AS BIGINT)) / 3600, valid_to IS NULL FROM liftos.campaigns WHERE campaign_id = 'a' ORDER BY valid_from",
             [NOON],
         )
 

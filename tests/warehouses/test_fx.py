@@ -8,9 +8,9 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 
 from airflow_provider_liftos.transforms.rates import Rate
-from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.rates import gaps, newest
 from airflow_provider_liftos.warehouses.views import ViewSettings
+from tests.warehouses.engines import administer, reopened
 from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, Lab, performance_row, report_slice
 
 USD, JPY, BRL = Decimal("1.1623"), Decimal("178.05"), Decimal("6.2510")
@@ -76,12 +76,11 @@ def test_a_currency_without_a_rate_is_null_and_named(lab):
 
 
 def test_a_rate_of_ones_own_is_used_and_survives_loading(lab):
-    lab.warehouse.prepare()
-    with lab.warehouse._write() as session:
-        session.execute(
-            "INSERT INTO liftos.fx_rates VALUES"
-            f" ('{ORG}', DATE '{DAY1}', 'EUR', 'KWD', 0.355, DATE '{DAY1}', 'treasury', NULL)"
-        )
+    administer(
+        lab.warehouse,
+        "INSERT INTO liftos.fx_rates VALUES"
+        f" ('{ORG}', DATE '{DAY1}', 'EUR', 'KWD', 0.355, DATE '{DAY1}', 'treasury', NULL)",
+    )
     quoted = rates(KWD=Decimal("0.9"))
     assert lab.warehouse.replace_rates(quoted, ORG, NOON) == len(quoted) - 1
     spent(lab, "KWD", "3.125")
@@ -90,11 +89,11 @@ def test_a_rate_of_ones_own_is_used_and_survives_loading(lab):
 
 def test_two_rates_for_one_day_are_none_and_multiply_nothing(lab):
     lab.warehouse.replace_rates(rates(), ORG, NOON)
-    with lab.warehouse._write() as session:
-        session.execute(
-            "INSERT INTO liftos.fx_rates SELECT * REPLACE ('mine' AS source, 2 AS rate)"
-            " FROM liftos.fx_rates WHERE currency = 'EUR'"
-        )
+    administer(
+        lab.warehouse,
+        "INSERT INTO liftos.fx_rates SELECT org_id, rate_date, base, currency, 2, fx_date, 'mine',"
+        " loaded_at FROM liftos.fx_rates WHERE currency = 'EUR'",
+    )
     spent(lab, "EUR", "5")
     assert lab.warehouse.query(CONVERTED) == [(None, None, "USD", None)]
 
@@ -124,12 +123,11 @@ def test_loading_the_same_rates_again_changes_nothing(lab):
     assert lab.warehouse.query("SELECT count(*) FROM liftos.fx_rates") == [(len(many),)]
 
 
-def test_another_reporting_currency_reaches_the_views_with_the_next_write(lab, tmp_path):
+def test_another_reporting_currency_reaches_the_views_with_the_next_write(bare, tmp_path):
+    lab = Lab(tmp_path, bare)
     lab.warehouse.replace_rates(rates(), ORG, NOON)
     spent(lab, "EUR", "100")
-    yen = DuckDbWarehouse(
-        lab.warehouse._file.path, None, views=ViewSettings(reporting_currency="JPY")
-    )
+    yen = reopened(bare, views=ViewSettings(reporting_currency="JPY"))
     yen.discard("nothing")
     assert yen.query(CONVERTED)[0][::2] == (Decimal(17805), "JPY")
 

@@ -314,7 +314,7 @@ def test_loads_tell_rows_spend_and_moment_of_every_declared_day(lab):
     lab.publish(report_slice(), [performance_row(DAY1), performance_row(DAY1, campaign_id="c2")])
     loads = lab.warehouse.query(
         'SELECT org_id, platform, report, level, account_id, date, "rows", spend, conversions,'
-        " epoch(as_of), load_id FROM liftos.loads ORDER BY date"
+        " extract(epoch FROM as_of), load_id FROM liftos.loads ORDER BY date"
     )
     head = (ORG, "meta", "basic", "campaign", "1001")
     assert loads == [

@@ -36,7 +36,17 @@ HOSTILE = (
     "'); DROP TABLE liftos.performance; --",
     "NULL",
     "NaN",
+    "\\N",
+    "end\n\\.\nof data",
+    "a back\\slash\\",
+    "long " * 200_000,
 )
+
+
+def kept(lab: Lab, text: str) -> str:
+    """As the warehouse shows it: Postgres has no NUL, and shows its symbol."""
+    plain = lab.warehouse.layout.capabilities.name != "postgres"
+    return text if plain else text.replace("\x00", "␀")
 
 
 def test_hostile_text_survives(lab):
@@ -46,14 +56,14 @@ def test_hostile_text_survives(lab):
          for i, t in enumerate(HOSTILE)],
     )  # fmt: skip
     found = lab.warehouse.query(
-        "SELECT campaign_id, campaign_name FROM liftos.performance ORDER BY ad_id"
+        "SELECT campaign_id, campaign_name FROM liftos.performance ORDER BY CAST(ad_id AS INTEGER)"
     )
-    assert found == [(text, text) for text in HOSTILE]
+    assert found == [(kept(lab, text), kept(lab, text)) for text in HOSTILE]
 
 
 def test_hostile_keys_replace_exactly_themselves(lab):
     lab.publish(report_slice(), [performance_row(DAY1)])
-    keys = [(f"a{text}", f"r{text}") for text in HOSTILE]
+    keys = [(f"a{text}", f"r{text}") for text in HOSTILE if len(text) < 100]
     for turn in range(2):
         done = [
             lab.staged(report_slice(account=account, report=name),
@@ -65,7 +75,8 @@ def test_hostile_keys_replace_exactly_themselves(lab):
         for one in done:
             assert lab.warehouse.publish(one, f"{turn}'?", ORG, NOON).rows_before == turn
     found = lab.warehouse.query("SELECT account_id, report FROM liftos.performance")
-    assert sorted(found) == sorted([("1001", "basic"), *keys])
+    shown = [(kept(lab, account), kept(lab, name)) for account, name in keys]
+    assert sorted(found) == sorted([("1001", "basic"), *shown])
 
 
 def test_money_and_decimals_are_exact(lab):
@@ -83,12 +94,11 @@ def test_large_ids_counts_objects_and_moments_survive(lab):
         [performance_row(DAY1, ad_id="90071992547409931", impressions=2**53 + 1,
                          breakdowns='{"country": "\\u0000é"}', day_start_utc=moment)],
     )  # fmt: skip
+    text = '{"country": "\\u0000é"}' if kept(lab, "\x00") == "\x00" else '{"country": "␀é"}'
     assert lab.warehouse.query(
-        "SELECT ad_id, impressions, CAST(breakdowns AS VARCHAR), epoch_us(day_start_utc)"
-        " FROM liftos.performance"
-    ) == [
-        ("90071992547409931", 2**53 + 1, '{"country": "\\u0000é"}', int(moment.timestamp() * 1e6))
-    ]
+        "SELECT ad_id, impressions, CAST(breakdowns AS VARCHAR),"
+        " extract(epoch FROM day_start_utc) * 1000000 FROM liftos.performance"
+    ) == [("90071992547409931", 2**53 + 1, text, int(moment.timestamp() * 1e6))]
 
 
 def test_files_are_found_by_path_and_by_file_url(lab):
@@ -188,5 +198,7 @@ def test_a_file_staged_before_a_column_existed_has_nulls_there(lab, tmp_path):
 def test_entities_keep_hostile_names(lab):
     rows = [entity_row(str(i), "x", name=text) for i, text in enumerate(HOSTILE)]
     lab.publish(stream_slice(), rows, table="campaigns")
-    found = lab.warehouse.query("SELECT name FROM liftos.campaigns ORDER BY campaign_id")
-    assert found == [(text,) for text in HOSTILE]
+    found = lab.warehouse.query(
+        "SELECT name FROM liftos.campaigns ORDER BY CAST(campaign_id AS INTEGER)"
+    )
+    assert found == [(kept(lab, text),) for text in HOSTILE]

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from airflow_provider_liftos.model.report import Level
 from airflow_provider_liftos.warehouses.contract import Layout
-from airflow_provider_liftos.warehouses.duckdb import CAPABILITIES, DuckDbWarehouse
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
+from tests.warehouses.engines import columns, reopened
 from tests.warehouses.staging import DAY1, DAY3, Lab, performance_row, report_slice
 
 COMMON = [
@@ -25,13 +25,13 @@ def test_every_view_can_be_read_before_anything_is_published(warehouse):
 
 def test_columns_are_named_as_people_know_them(warehouse):
     warehouse.prepare()
-    rows = warehouse.query("DESCRIBE liftos.ad_report")
+    found = [name for _, _, name in columns(warehouse, table="ad_report")]
     head = ["org_id", "platform", "date_day", "account_id", "account_name", "campaign_id",
             "campaign_name", "ad_group_id", "ad_group_name", "ad_id", "ad_name", "currency",
             "account_timezone", "attribution_window"]  # fmt: skip
-    assert [row[0] for row in rows] == head + COMMON
-    rows = warehouse.query("DESCRIBE liftos.country_report")
-    assert [row[0] for row in rows][7:9] == ["country", "currency"]
+    assert found == head + COMMON
+    found = [name for _, _, name in columns(warehouse, table="country_report")]
+    assert found[7:9] == ["country", "currency"]
 
 
 def test_each_view_reads_its_own_level_and_no_other_report_or_window(lab):
@@ -73,27 +73,25 @@ def test_quotients_are_null_where_the_divisor_is_zero_or_null(lab):
     ) == [(None,) * 6]
 
 
-def test_settings_choose_reports_and_windows_by_platform(tmp_path):
-    settings = ViewSettings(reports={"meta": "it's mine"}, attribution_windows={"meta": "7d"})
-    warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", None, views=settings)
+def test_settings_choose_reports_and_windows_by_platform(bare, tmp_path):
+    settings = ViewSettings(reports={"meta": "it's mine?"}, attribution_windows={"meta": "7d"})
+    warehouse = reopened(bare, views=settings)
     lab = Lab(tmp_path, warehouse)
-    part = report_slice(report="it's mine", attribution_windows=("7d",))
-    lab.publish(part, [performance_row(DAY1, report="it's mine", attribution_window="7d")])
+    part = report_slice(report="it's mine?", attribution_windows=("7d",))
+    lab.publish(part, [performance_row(DAY1, report="it's mine?", attribution_window="7d")])
     lab.publish(report_slice(), [performance_row(DAY1, spend="8")], load_id="b")
     assert warehouse.query("SELECT spend FROM liftos.campaign_report") == [(Decimal(5),)]
 
 
-def test_changed_settings_reach_the_views_when_prepared_again(tmp_path):
-    Lab(tmp_path, old := DuckDbWarehouse(tmp_path / "w.duckdb", None)).publish(
-        report_slice(), [performance_row(DAY1)]
-    )
-    DuckDbWarehouse(old._file.path, None, views=ViewSettings(report="other")).prepare()
-    assert old.query("SELECT * FROM liftos.campaign_report") == []
+def test_changed_settings_reach_the_views_when_prepared_again(bare, tmp_path):
+    Lab(tmp_path, bare).publish(report_slice(), [performance_row(DAY1)])
+    reopened(bare, views=ViewSettings(report="other")).prepare()
+    assert bare.query("SELECT * FROM liftos.campaign_report") == []
 
 
-def test_another_schema_gets_views_of_its_own(tmp_path):
-    warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", None, schema="liftos_mock")
+def test_another_schema_gets_views_of_its_own(bare, tmp_path):
+    warehouse = reopened(bare, schema="liftos_mock")
     Lab(tmp_path, warehouse).publish(report_slice(), [performance_row(DAY1)])
     assert warehouse.query("SELECT spend FROM liftos_mock.campaign_report") == [(5,)]
-    layout = Layout(capabilities=CAPABILITIES, schema="liftos_mock", audit_schema="a")
+    layout = Layout(capabilities=bare.layout.capabilities, schema="liftos_mock", audit_schema="a")
     assert not any('"liftos"' in sql for sql in create_views(layout, ViewSettings()))

@@ -1,0 +1,61 @@
+"""What tests need to know of each engine, so that the contract tests need not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from airflow_provider_liftos.model.unified import TABLES
+from airflow_provider_liftos.warehouses.ddl import audit_tables
+from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
+from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+
+ENGINES = ("duckdb", "postgres")
+
+
+def parameters(url: str) -> dict[str, str]:
+    """libpq's, of a URL."""
+    import psycopg
+
+    return {k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(url).items()}
+
+
+def reopened(warehouse: Any, **options: Any) -> Any:
+    """Another one at the same place, as a later task makes it."""
+    if isinstance(warehouse, DuckDbWarehouse):
+        return DuckDbWarehouse(warehouse._file.path, None, **options)
+    return PostgresWarehouse(warehouse._server.parameters, **options)
+
+
+def emptied(warehouse: PostgresWarehouse) -> PostgresWarehouse:
+    """Without rows, and without memory of its tables."""
+    names = [warehouse.layout.published(name) for name in TABLES]
+    names += [warehouse.layout.audit(table.name) for table in audit_tables()]
+    administer(warehouse, "; ".join(f"DELETE FROM {name}" for name in names))
+    return reopened(warehouse, wait=20)
+
+
+def administer(warehouse: Any, *statements: str) -> None:
+    """What a person types into a SQL shell."""
+    if isinstance(warehouse, DuckDbWarehouse):
+        with duckdb.connect(warehouse._file.path) as con:
+            for statement in statements:
+                con.execute(statement)
+        return
+    import psycopg
+
+    with psycopg.connect(**warehouse._server.parameters) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def columns(warehouse: Any, *, schema: str = "liftos", table: str = "") -> dict[tuple, str]:
+    """(schema, table, column) and type, in order; of views, too."""
+    rows = warehouse.query(
+        "SELECT table_schema, table_name, column_name, data_type"
+        " FROM information_schema.columns WHERE table_schema = ? AND (? = '' OR table_name = ?)"
+        " ORDER BY table_name, ordinal_position",
+        [schema, table, table],
+    )
+    return {tuple(row[:3]): row[3] for row in rows}
