@@ -18,13 +18,18 @@ def required(what: str) -> bool:
     return what in os.environ.get("LIFTOS_REQUIRE", "").replace(" ", "").split(",")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its own turn comes
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Tests of one file share fixtures, and so do those of one Airflow and of one installation."""
-    for item in items:
-        file = item.path.relative_to(Path(__file__).parent)
-        group = file.parts[0] if file.parts[0] in {"airflow_live", "install"} else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0].removeprefix("tests/")
+            folder = file.split("/", 1)[0]
+            return folder if folder in {"airflow_live", "install"} else file
+
+    return Together(config, log)
 
 
 def skip_unless_required(what: str, reason: str) -> None:
