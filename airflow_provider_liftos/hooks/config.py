@@ -126,17 +126,24 @@ SHARED = "shared://"
 _MANY_HOSTS = ("celery", "kubernetes", "edge", "ecs", "batch")
 
 
-def refuse_one_host() -> None:
+def _many_hosts() -> str:
+    """The executor, where it runs tasks on several hosts."""
+    from airflow.sdk.configuration import conf
+
+    executor = str(conf.get("core", "executor", fallback=""))
+    return executor if any(name in executor.lower() for name in _MANY_HOSTS) else ""
+
+
+def refuse_one_host(*, duckdb: bool = True) -> None:
     """ConfigurationError where tasks run on several hosts and our files would be on one.
 
     Not tolerated, because it would seem to work: limits and checkpoints would be of one host each.
+    ``duckdb`` says whether the warehouse is that of ``[liftos] duckdb_path``.
     """
-    from airflow.sdk.configuration import conf
-
     from airflow_provider_liftos.model.errors import ConfigurationError
 
-    executor = str(conf.get("core", "executor", fallback=""))
-    if not any(name in executor.lower() for name in _MANY_HOSTS):
+    executor = _many_hosts()
+    if not executor:
         return
     url = text("state_url")
     if not text("state_conn_id") and (not url or url.startswith("sqlite")):
@@ -151,12 +158,25 @@ def refuse_one_host() -> None:
             hint="Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
             " shared://<path>, a folder that every host mounts.",
         )
-    if not text("duckdb_path").startswith(SHARED):
+    if duckdb:
+        duckdb_file(text("duckdb_path"))
+
+
+def duckdb_file(given: str) -> str:
+    """A warehouse's path as DuckDB opens it.
+
+    ConfigurationError where it is a file on one of several hosts.
+    """
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    executor = _many_hosts()
+    if executor and not given.startswith(SHARED):
         raise ConfigurationError(
             f"{executor} runs tasks on several hosts, but the DuckDB warehouse is a file on one",
-            hint="Set [liftos] duckdb_path to shared://<path>, a file that every host mounts with"
-            " working locks.",
+            hint="Name a connection of type postgres in warehouse_conn_id, or set [liftos]"
+            " duckdb_path to shared://<path>, a file that every host mounts with working locks.",
         )
+    return given.removeprefix(SHARED)
 
 
 def duckdb_path() -> str:
@@ -168,7 +188,7 @@ def state_store() -> StateStore:
     """The state store of this deployment, one per process."""
     from airflow_provider_liftos.state.store import open_store
 
-    refuse_one_host()
+    refuse_one_host(duckdb=False)
     conn_id = text("state_conn_id")
     if conn_id:
         from airflow.sdk import BaseHook
@@ -186,7 +206,7 @@ def staging() -> Staging:
     """
     from airflow_provider_liftos.engine.staging import Staging
 
-    refuse_one_host()
+    refuse_one_host(duckdb=False)
     url = text("staging_url") or f"{_home()}/liftos/staging"
     for scheme in ("file://", SHARED):
         url = url.removeprefix(scheme)

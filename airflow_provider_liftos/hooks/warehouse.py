@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 MOCK_SCHEMA = "liftos_mock"
+_POSTGRES = frozenset({"postgres", "postgresql"})
+_PORT = 5432
 
 
 def open_warehouse(
@@ -32,19 +34,34 @@ def open_warehouse(
 
     schema = MOCK_SCHEMA if mock else "liftos"
     views = ViewSettings(reporting_currency=config.reporting_currency())
-    if not conn_id:
+    connection = _connection(conn_id) if conn_id else None
+    if connection is None or (connection.conn_type == "duckdb" and not connection.host):
+        config.refuse_one_host()
         return _duckdb(config.duckdb_path(), org_id, store, schema, views)
-    from airflow.sdk import BaseHook
-
-    connection: Any = BaseHook.get_connection(conn_id)
     if connection.conn_type == "duckdb":
-        return _duckdb(connection.host or config.duckdb_path(), org_id, store, schema, views)
-    if connection.conn_type in {"postgres", "postgresql"}:
+        return _duckdb(config.duckdb_file(connection.host), org_id, store, schema, views)
+    if connection.conn_type in _POSTGRES:
         return _postgres(connection, schema, views)
     raise ConfigurationError(
         f"connection {conn_id!r} is of type {connection.conn_type!r}; no warehouse is of that type",
         hint="Name a connection of type postgres, or of type duckdb with a file's path as host.",
     )
+
+
+def lineage_of(conn_id: str | None) -> tuple[str, str]:
+    """What OpenLineage calls the warehouse, and what stands before the names of its tables."""
+    connection = _connection(conn_id) if conn_id else None
+    if connection is None or connection.conn_type not in _POSTGRES:
+        path = connection.host if connection else ""
+        return f"duckdb://{path or config.duckdb_path()}", ""
+    place = f"{connection.host or 'localhost'}:{connection.port or _PORT}"
+    return f"postgres://{place}", f"{connection.schema or connection.login}."
+
+
+def _connection(conn_id: str) -> Any:
+    from airflow.sdk import BaseHook
+
+    return BaseHook.get_connection(conn_id)
 
 
 def _duckdb(

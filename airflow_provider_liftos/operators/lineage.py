@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.hooks.warehouse import lineage_of
 
 
 def facets(platform: str, warehouse_conn_id: str | None, *, outputs: Sequence[str]) -> Any:
@@ -15,8 +15,8 @@ def facets(platform: str, warehouse_conn_id: str | None, *, outputs: Sequence[st
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
-    place = warehouse_conn_id or config.duckdb_path()
+    namespace, prefix = lineage_of(warehouse_conn_id)
     return OperatorLineage(
         inputs=[Dataset(namespace=f"liftos://{platform}", name="api")],
-        outputs=[Dataset(namespace=f"duckdb://{place}", name=name) for name in outputs],
+        outputs=[Dataset(namespace=namespace, name=f"{prefix}{name}") for name in outputs],
     )

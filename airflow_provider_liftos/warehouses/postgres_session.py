@@ -118,7 +118,7 @@ class PostgresServer:
         # Prepared statements would be lost behind a pooler that gives each transaction a server.
         connection = psycopg.connect(**parameters, prepare_threshold=None)
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        connection.read_only = read_only
+        connection.read_only = read_only or None  # a server that only reads shall say so itself
         for name in ("json", "jsonb"):  # as texts, like everywhere else
             connection.adapters.register_loader(name, TextLoader)
         return connection

@@ -51,6 +51,24 @@ def die(path: str, state: str, manifest: str, at: str) -> None:
     house.publish(made.slices[0], made.load_id, made.org_id, NOON)
 
 
+def die_in_postgres(parameters: str, manifest: str, at: str) -> None:
+    """Publish what is loaded, but be killed before the statement that begins with ``at``."""
+    from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+    from airflow_provider_liftos.warehouses.postgres_session import PostgresSession
+
+    execute = PostgresSession.execute
+
+    def fatal(self: PostgresSession, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        if sql.startswith(at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return execute(self, sql, params)
+
+    PostgresSession.execute = fatal  # type: ignore[method-assign]
+    made = Manifest.from_json(json.loads(Path(manifest).read_text()))
+    house = PostgresWarehouse(json.loads(parameters))
+    house.publish(made.slices[0], made.load_id, made.org_id, NOON)
+
+
 def hold(path: str, state: str, seconds: str) -> None:
     """Keep the file open as a SQL shell would."""
     import duckdb

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
-from airflow_provider_liftos.model.unified import TABLES
+from airflow_provider_liftos.model.unified import TABLES, Kind
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
@@ -59,3 +63,21 @@ def columns(warehouse: Any, *, schema: str = "liftos", table: str = "") -> dict[
         [schema, table, table],
     )
     return {tuple(row[:3]): row[3] for row in rows}
+
+
+def digest(warehouse: Any, table: str, *, without: Collection[str] = ()) -> str:
+    """Of all published rows, whatever their order and whatever the engine."""
+    shown = [column for column in TABLES[table].columns if column.name not in without]
+    names = ", ".join(f'"{column.name}"' for column in shown)
+    rows = []
+    for row in warehouse.query(f"SELECT {names} FROM liftos.{table}"):
+        plain = [
+            json.loads(value) if column.kind is Kind.JSON and value else value
+            for column, value in zip(shown, row, strict=True)
+        ]
+        rows.append(json.dumps(plain, default=_text, sort_keys=True))
+    return f"{len(rows)}-{hashlib.sha256(chr(10).join(sorted(rows)).encode()).hexdigest()}"
+
+
+def _text(value: Any) -> str:
+    return str(value.astimezone(UTC) if isinstance(value, datetime) else value)
