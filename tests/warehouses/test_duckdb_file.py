@@ -95,6 +95,11 @@ def test_no_handle_stays_open(tmp_path):
     assert not [name for name in names if "w.duckdb" in name]
 
 
+@pytest.fixture
+def engine() -> str:
+    return "duckdb"
+
+
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """No file may grow beyond so many bytes, as if there were no more room."""

@@ -16,7 +16,7 @@ from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseEr
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
 from airflow_provider_liftos.warehouses.postgres_ddl import LONGEST_NAME
-from airflow_provider_liftos.warehouses.postgres_session import _numbered
+from airflow_provider_liftos.warehouses.postgres_session import PostgresServer, _numbered
 from airflow_provider_liftos.warehouses.views import ViewSettings
 from tests.warehouses.engines import administer, columns, reopened
 from tests.warehouses.staging import (
@@ -214,6 +214,27 @@ def test_a_database_that_is_read_only_says_so(lab):
     done = lab.staged(report_slice(), [performance_row(DAY1)])
     with pytest.raises(WarehouseError, match=r"read-only transaction.*primary"):
         PostgresWarehouse(given).load(manifest(done))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        ("DiskFull", "make room on the server's disk"),
+        ("AdminShutdown", "run the task again"),
+        ("DeadlockDetected", "run the task again"),
+        ("InvalidPassword", "correct login, password"),
+        ("InvalidCatalogName", "create the database"),
+    ],
+)
+def test_every_refusal_says_what_to_do(refusal, told):
+    from psycopg import errors
+
+    server = PostgresServer(parameters={"dbname": "ads", "password": "s3cret"})
+    error = server.refused(getattr(errors, refusal)("could not go on\nDETAIL: a row"))
+    text = str(error)
+    assert told in text
+    assert "could not go on" in text
+    assert "DETAIL" not in text
 
 
 def test_a_schema_of_too_many_bytes_is_refused(bare):
