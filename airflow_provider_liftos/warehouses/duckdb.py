@@ -25,9 +25,8 @@ from airflow_provider_liftos.warehouses.contract import (
     TableOf,
 )
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
-from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
-from airflow_provider_liftos.warehouses.publish import publish_report
+from airflow_provider_liftos.warehouses.publish import publish
 from airflow_provider_liftos.warehouses.rates import replace_rates
 from airflow_provider_liftos.warehouses.settle import settling
 from airflow_provider_liftos.warehouses.staged import StagedSlice, batches, complete
@@ -158,12 +157,7 @@ class DuckDbWarehouse:
         paths: Sequence[str],
         load_id: str,
     ) -> None:
-        ident = CAPABILITIES.ident
-        session.execute(
-            f"DELETE FROM {self.layout.audit(part.table.name)}"
-            f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
-            (load_id, part.key),
-        )
+        part.forget(session, self.layout, load_id)
         if paths:
             statement = duckdb_parquet.insert(self.layout, part.table, columns, paths)
             session.execute(statement, (part.key,))
@@ -188,12 +182,7 @@ class DuckDbWarehouse:
                 org_id=org_id,
                 now=now,
             )
-            if result.slice.report is None:
-                return publish_entities(job, table or result.table)
-            published = publish_report(job)
-            if note and published.restated:
-                note(published.restated)
-            return published
+            return publish(job, table, note)
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
         """Put exchange rates in place of those of the same days and source.

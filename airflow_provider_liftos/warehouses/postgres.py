@@ -18,11 +18,10 @@ from airflow_provider_liftos.transforms.rates import Rate
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet, postgres_copy, postgres_ddl
 from airflow_provider_liftos.warehouses.contract import Layout, Note, Published, TableOf
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile
-from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job
 from airflow_provider_liftos.warehouses.postgres_session import PostgresServer, PostgresSession
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.publish import publish_report
+from airflow_provider_liftos.warehouses.publish import publish
 from airflow_provider_liftos.warehouses.rates import replace_rates
 from airflow_provider_liftos.warehouses.settle import settling
 from airflow_provider_liftos.warehouses.staged import StagedSlice, batches, complete
@@ -109,12 +108,7 @@ class PostgresWarehouse:
         paths: Sequence[str],
         load_id: str,
     ) -> None:
-        ident = CAPABILITIES.ident
-        session.execute(
-            f"DELETE FROM {self.layout.audit(part.table.name)}"
-            f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
-            (load_id, part.key),
-        )
+        part.forget(session, self.layout, load_id)
         if paths:
             postgres_copy.copy(session, memory, self.layout, part, columns, paths)
 
@@ -130,7 +124,7 @@ class PostgresWarehouse:
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction."""
         part = result.slice
-        target = PERFORMANCE.name if part.report else table or result.table
+        target = PERFORMANCE.name if part.report else table or result.table  # what is locked
         with self._write() as session:
             # The load must stay as it is, while others publish their slices of it.
             self._lock_load(session, load_id, shared=True)
@@ -145,12 +139,7 @@ class PostgresWarehouse:
                 org_id=org_id,
                 now=now,
             )
-            if part.report is None:
-                return publish_entities(job, target)
-            published = publish_report(job)
-            if note and published.restated:
-                note(published.restated)
-            return published
+            return publish(job, table, note)
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
         """Put exchange rates in place of those of the same days and source."""

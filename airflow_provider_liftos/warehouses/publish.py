@@ -14,14 +14,29 @@ from typing import TypeAlias
 
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW
 from airflow_provider_liftos.model.unified import LOADS, PERFORMANCE
-from airflow_provider_liftos.warehouses.contract import Published, Restatement
+from airflow_provider_liftos.warehouses.contract import Note, Published, Restatement
 from airflow_provider_liftos.warehouses.ddl import names
+from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
 
 RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", "clicks")
 
 Sums: TypeAlias = dict[tuple[date, str], tuple[Decimal | None, ...]]
 """(day, attribution window) -> sums of RESTATED_METRICS."""
+
+
+def publish(job: Job, table: str | None, note: Note | None) -> Published:
+    """Publish a slice of a report, or an account's entities; call it inside one transaction.
+
+    ``table`` is where the entities go, None for their own. ``note`` hears of restated days before
+    they are committed. Raises what ``publish_report`` and ``publish_entities`` raise.
+    """
+    if job.result.slice.report is None:
+        return publish_entities(job, table or job.result.table)
+    published = publish_report(job)
+    if note and published.restated:
+        note(published.restated)
+    return published
 
 
 def publish_report(job: Job) -> Published:

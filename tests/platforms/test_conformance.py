@@ -6,41 +6,18 @@ says how much a fault may cost; and a harness that is not done after so many sti
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.engine.extraction import Options
 from airflow_provider_liftos.model.errors import NotAuthorized, Unavailable
 from airflow_provider_liftos.model.report import Level, Slice
-from airflow_provider_liftos.platforms import get, names
-from airflow_provider_liftos.sandbox import Sandbox
+from airflow_provider_liftos.platforms import names
 from airflow_provider_liftos.sandbox.faults import KINDS
 from tests.engine.harness import Harness, basic, last
 from tests.platforms.cells import GIVEN_UP, PARTIAL, REFUSED, Cell, all_cells, of
-
-Make = Callable[[str], Harness]
-
-
-@pytest.fixture
-def make(tmp_path: Path, sandbox: Sandbox, prepared: Path) -> Iterator[Make]:
-    made: list[Harness] = []
-
-    def make(platform: str, **options: Any) -> Harness:
-        shutil.copy(prepared, tmp_path)
-        found = Harness(
-            sandbox=sandbox, folder=tmp_path, platform=get(platform), options=dict(options)
-        )
-        made.append(found)
-        return found
-
-    yield make
-    for harness in made:
-        harness.close()
+from tests.platforms.conftest import Make
 
 
 def question(harness: Harness) -> list[Slice]:

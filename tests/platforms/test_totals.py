@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.model.report import Level, Window
-from airflow_provider_liftos.platforms import get, names
+from airflow_provider_liftos.platforms import names
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.engine.harness import YESTERDAY, Harness, basic, last
-
-Make = Callable[[str, Sandbox], Harness]
+from tests.platforms.conftest import Make
 
 every_platform = pytest.mark.parametrize("platform", names())
-
-
-@pytest.fixture
-def make(tmp_path: Path, prepared: Path) -> Iterator[Make]:
-    made: list[Harness] = []
-
-    def make(platform: str, sandbox: Sandbox) -> Harness:
-        shutil.copy(prepared, tmp_path)
-        made.append(Harness(sandbox=sandbox, folder=tmp_path, platform=get(platform)))
-        return made[-1]
-
-    yield make
-    for harness in made:
-        harness.close()
 
 
 def levels(harness: Harness) -> list[Any]:
@@ -39,8 +21,8 @@ def levels(harness: Harness) -> list[Any]:
 
 
 @every_platform
-def test_all_levels_of_all_accounts_agree(make: Make, sandbox: Sandbox, platform: str) -> None:
-    harness = make(platform, sandbox)
+def test_all_levels_of_all_accounts_agree(make: Make, platform: str) -> None:
+    harness = make(platform)
     done = harness.run_to_end(harness.slices(levels(harness), last(3), accounts=range(6)))
     assert not done.failed
     assert harness.published_equals_truth(), harness.differences()
@@ -58,9 +40,9 @@ def test_all_levels_of_all_accounts_agree(make: Make, sandbox: Sandbox, platform
 
 @every_platform
 def test_a_second_run_and_a_backfill_of_the_whole_range_change_nothing(
-    make: Make, sandbox: Sandbox, platform: str
+    make: Make, platform: str
 ) -> None:
-    harness = make(platform, sandbox)
+    harness = make(platform)
     rows = "SELECT * EXCLUDE (as_of, load_id) FROM liftos.performance ORDER BY ALL"
     harness.run_to_end(harness.slices(levels(harness), last(8), accounts=(0, 1)))
     before = harness.warehouse.query(rows)
