@@ -52,7 +52,7 @@ def get_provider_info() -> dict[str, Any]:
                         "type": option.kind,
                         "example": None,
                         "default": option.default,
-                        "sensitive": option.name == "state_url",
+                        "sensitive": option.secret,
                     }
                     for option in OPTIONS
                 },

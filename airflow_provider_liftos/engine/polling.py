@@ -69,7 +69,7 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
             )
         except LiftosError as error:
             statuses = [_refused(error, asked)]
-        yield from session.heed(request, _told(asked, statuses))
+        yield from session.pace.heed(request, _told(asked, statuses))
         judged = [_judged(session, status) for status in statuses]
         statuses = [status for status, _ in judged]
         by_id = {status.report_id: status for status in statuses}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.staging import Staging
     from airflow_provider_liftos.model.platform import Platform
+    from airflow_provider_liftos.state.keyring import KeyRing
     from airflow_provider_liftos.state.store import StateStore
 
 
@@ -19,14 +20,19 @@ class Option:
     kind: str
     default: str | None
     description: str
+    secret: bool = False
 
 
 OPTIONS = (
     Option(name="state_url", kind="string", default=None,
+           secret=True,
            description="State store: sqlite:///path or postgresql://... "
            "Default: liftos/state.db under AIRFLOW_HOME. Several hosts need Postgres."),
     Option(name="state_conn_id", kind="string", default=None,
            description="Airflow connection (postgres) of the state store; wins over state_url."),
+    Option(name="credential_keys", kind="string", default="", secret=True,
+           description="Keys with which the state store keeps secrets, comma-separated, the newest "
+           "first; `airflow liftos rotate-keys --new` prints one. Without any, no secret is kept."),
     Option(name="staging_url", kind="string", default=None,
            description="Where files wait between tasks. Default: liftos/staging under "
            "AIRFLOW_HOME. Several hosts need an object store (s3://conn_id@bucket/folder, gs://, "
@@ -196,6 +202,16 @@ def state_store() -> StateStore:
         connection: Any = BaseHook.get_connection(conn_id)
         return open_store(connection.get_uri().replace("postgres://", "postgresql://", 1))
     return open_store(text("state_url") or f"sqlite:///{_home()}/liftos/state.db")
+
+
+def keyring() -> KeyRing:
+    """The key ring of this deployment; an empty one seals nothing.
+
+    ConfigurationError when a key is not one.
+    """
+    from airflow_provider_liftos.state.keyring import KeyRing
+
+    return KeyRing.read(text("credential_keys"))
 
 
 def staging() -> Staging:

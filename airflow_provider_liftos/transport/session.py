@@ -10,27 +10,18 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
-    ConfigurationError,
-    FieldGone,
     LiftosError,
-    Missing,
     NotAuthorized,
-    NotPrepared,
-    NotReady,
-    Rejected,
-    ReportFailed,
     Throttled,
-    TooManyIds,
-    TooMuchData,
     Unavailable,
 )
-from airflow_provider_liftos.model.platform import Credentials, Grant, Limit, Platform
+from airflow_provider_liftos.model.platform import Credentials, Grant, Platform
 from airflow_provider_liftos.model.wire import (
     BrokenStream,
     Judgement,
@@ -41,24 +32,21 @@ from airflow_provider_liftos.model.wire import (
     judge,
 )
 from airflow_provider_liftos.resilience.backoff import Backoff
-from airflow_provider_liftos.resilience.limiter import Place
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
+from airflow_provider_liftos.transport.pace import LONGEST_SLEEP, Limits, Pace
 from airflow_provider_liftos.transport.redact import redact
+from airflow_provider_liftos.transport.refusals import refuse
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-LONGEST_SLEEP = 60.0
-"""Seconds a worker may sleep for a limit; longer waits end the stint and become a deferral."""
-
 _DEFAULT_PENALTY = 60.0
 _GRANT_MARGIN = 120.0
 """Seconds before its end at which an access token is replaced: a page may be long in coming."""
 
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
-_BURST_SHARE = 4
 
 
 @dataclass(slots=True)
@@ -77,18 +65,6 @@ class Usage:
         if text not in self.warnings:
             self.warnings.append(text)
             log.warning(text)
-
-
-class Limits(Protocol):
-    """What a session asks of a limiter."""
-
-    def reserve(self, places: Sequence[Place], max_wait: float | None = None) -> float:
-        """Seconds to wait for a place in each; raises Throttled beyond ``max_wait``."""
-        ...
-
-    def pause(self, key: str, until: float) -> None:
-        """Let nobody pass before that moment."""
-        ...
 
 
 class Gate(Protocol):
@@ -142,7 +118,7 @@ class Session:
         self.platform = platform
         self.credentials = credentials
         self.usage = Usage()
-        self._limiter = limiter
+        self.pace = Pace(platform, credentials, limiter, now, self.usage.warn)
         self._breaker = breaker
         self._backoff = backoff or Backoff()
         self._now = now
@@ -236,7 +212,7 @@ class Session:
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
-        yield from self.heed(request, {request.account: [response.headers]})
+        yield from self.pace.heed(request, {request.account: [response.headers]})
         yield from self._weigh(key, request, response)
         return response
 
@@ -302,65 +278,7 @@ class Session:
 
     def _admit(self, key: str, request: Request) -> float:
         self._breaker.admit(key)
-        return self._limiter.reserve(self.places(request), max_wait=LONGEST_SLEEP)
-
-    def places(self, request: Request) -> Sequence[Place]:
-        """The limits this request counts against."""
-        places = []
-        for limit in self.platform.limits:
-            if limit.scope == "account" and not request.account:
-                continue
-            if limit.path and limit.path != request.path:
-                continue
-            calls = self._calls(limit)
-            key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
-            burst = max(1.0, calls // _BURST_SHARE)
-            places.append(Place.capped(key, calls, limit.per, burst, float(request.cost)))
-        return places
-
-    def _calls(self, limit: Limit) -> float:
-        asked = self.credentials.options.get(limit.option)
-        try:
-            calls = float(asked or limit.calls)
-        except (TypeError, ValueError):
-            calls = math.nan
-        if not 0 < calls < math.inf:
-            raise ConfigurationError(
-                f"{limit.option} of connection {self.credentials.conn_id!r} is {asked!r}",
-                platform=self.platform.name,
-                hint="It is a number of calls above 0; leave it empty for the default.",
-            )
-        return calls
-
-    def _limit_key(self, scope: str, account: str | None) -> str:
-        owner = account if scope == "account" else self.credentials.conn_id
-        return f"{self.platform.name}/{scope}/{owner}"
-
-    def heed(
-        self, request: Request, told: Mapping[str | None, Iterable[Mapping[str, str]]]
-    ) -> Flow[None]:
-        """Pause the limits that answers, good or bad, say are nearly used up.
-
-        ``told`` are their headers by the account they are about, None for the connection.
-        """
-        waits: dict[tuple[str, str | None], float] = {}
-        for account, answers in told.items():
-            for headers in answers:
-                for notice in self.platform.notices(headers):
-                    self.usage.warn(notice)
-                for signal in self.platform.signals(headers, account):
-                    whose = (signal.key, account or signal.account)
-                    waits[whose] = max(signal.wait, waits.get(whose, 0.0))
-        for (scope, account), wait in waits.items():
-            if wait > 0:
-                yield from self._hold(replace(request, account=account), scope, self._now() + wait)
-
-    def _hold(self, request: Request, scope: str, until: float) -> Flow[None]:
-        """Pause the limits of that scope, ``app`` or ``account``."""
-        prefix = self._limit_key(scope, request.account) + "/"
-        for place in self.places(request):
-            if place.key.startswith(prefix):
-                yield Do(lambda p=place: self._limiter.pause(p.key, until))  # type: ignore[misc]
+        return self.pace.reserve(request)
 
     def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
         """Judge the answer; a bad one raises."""
@@ -387,9 +305,9 @@ class Session:
             # One locked account is no reason to keep the others waiting.
             alone = self._alone(headers, request) if judgement.one_account else ()
             for account in alone:
-                yield from self._hold(replace(request, account=account), "account", until)
+                yield from self.pace.hold(replace(request, account=account), "account", until)
             if not alone:
-                yield from self._hold(request, "app", until)
+                yield from self.pace.hold(request, "app", until)
             raise self.refusal(judgement, request.account, status, retry_at=until)
         raise self.refusal(judgement, request.account, status)
 
@@ -416,59 +334,3 @@ class Session:
             f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
             status=status,
         )
-
-
-def refuse(
-    platform: Platform,
-    credentials: Credentials,
-    judgement: Judgement,
-    account: str | None,
-    status: int | None,
-    retry_at: float = 0.0,
-) -> LiftosError:
-    """The error that a judgement stands for, free of the connection's secrets."""
-    error = judgement.error
-    code = None
-    if error.code is not None:
-        code = f"{error.code}/{error.subcode}" if error.subcode else str(error.code)
-    facts: dict[str, object] = {
-        "platform": platform.name,
-        "account": account,
-        "status": status,
-        "vendor_code": code,
-        "request_id": error.request_id,
-    }
-    said = " ".join(redact(error.message, credentials.secrets.values()).split())
-    text = f"{judgement.why}: {said}" if said else judgement.why
-    if judgement.verdict is Verdict.REAUTHORIZE:
-        facts["one_account"] = judgement.one_account
-        facts["renewable"] = not judgement.one_account
-    return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
-
-
-Facts = dict[str, object]
-_Build = Callable[[str, str, float, Facts], LiftosError]
-
-
-def _plain(kind: type[LiftosError], hint: str | None = None) -> _Build:
-    return lambda text, _field, _at, facts: kind(text, **facts, hint=hint)  # type: ignore[arg-type]
-
-
-_REFUSALS: dict[Verdict, _Build] = {
-    Verdict.RETRY: _plain(Unavailable),
-    Verdict.THROTTLED: lambda text, _field, at, facts: Throttled(text, retry_at=at, **facts),
-    Verdict.REAUTHORIZE: _plain(
-        NotAuthorized, "Renew the token or its permissions in the connection."
-    ),
-    Verdict.SHRINK: _plain(TooMuchData),
-    Verdict.TOO_MANY_IDS: _plain(TooManyIds),
-    Verdict.FIELD_GONE: lambda text, field, _at, facts: FieldGone(text, field=field, **facts),
-    Verdict.NOT_READY: _plain(NotReady),
-    Verdict.NOT_PREPARED: _plain(NotPrepared),
-    Verdict.REPORT_FAILED: _plain(ReportFailed),
-    Verdict.SKIP: _plain(Missing),
-    Verdict.REJECTED: _plain(Rejected),
-    Verdict.FATAL: _plain(
-        NotAuthorized, "The account or the API version must be changed in the connection."
-    ),
-}

@@ -325,7 +325,7 @@ def test_a_limit_of_one_path_counts_calls_to_that_path_only(caller: Caller) -> N
     narrow = Limit(name="tasks", scope="app", calls=1, per=1, option="tasks", path="task/create/")
     caller.session.platform = replace(META, limits=(*META.limits, narrow))
     task = Request(method="POST", path="task/create/", account="501")
-    names = [place.key.rpartition("/")[2] for place in caller.session.places(task)]
+    names = [place.key.rpartition("/")[2] for place in caller.session.pace.places(task)]
     assert names == ["allowance", "hour", "minute", "tasks"]
     check = Request(method="GET", path="task/check/", account="501")
-    assert len(caller.session.places(check)) == 3
+    assert len(caller.session.pace.places(check)) == 3
