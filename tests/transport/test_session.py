@@ -26,6 +26,7 @@ from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.platforms.meta import wire
 from airflow_provider_liftos.transport import flow as flows
 from airflow_provider_liftos.transport.flow import arun
+from airflow_provider_liftos.transport.session import Session
 from tests.engine.harness import META
 from tests.transport.conftest import Caller, answer, refusal
 
@@ -323,9 +324,13 @@ async def test_blocking_work_of_a_flow_leaves_the_loop_free() -> None:
 
 def test_a_limit_of_one_path_counts_calls_to_that_path_only(caller: Caller) -> None:
     narrow = Limit(name="tasks", scope="app", calls=1, per=1, option="tasks", path="task/create/")
-    caller.session.platform = replace(META, limits=(*META.limits, narrow))
+    platform = replace(META, limits=(*META.limits, narrow))
+    pace = Session(
+        platform, caller.session.credentials, limiter=caller.limiter, breaker=caller.breaker,
+        now=caller.clock.now,
+    ).pace  # fmt: skip
     task = Request(method="POST", path="task/create/", account="501")
-    names = [place.key.rpartition("/")[2] for place in caller.session.pace.places(task)]
+    names = [place.key.rpartition("/")[2] for place in pace.places(task)]
     assert names == ["allowance", "hour", "minute", "tasks"]
     check = Request(method="GET", path="task/check/", account="501")
-    assert len(caller.session.pace.places(check)) == 3
+    assert len(pace.places(check)) == 3
