@@ -27,7 +27,7 @@ UI_PORT = 8080
 _TIMEOUT = 300.0
 _PATIENCE = 90.0
 """Seconds for the run on the platforms' assets, which begins when the scheduler sees the event."""
-
+_UNFINISHED = {"queued", "running"}
 
 FX_RATES = "liftos_fx_rates"
 CROSS_PLATFORM = "liftos_cross_platform"
@@ -184,15 +184,20 @@ def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
 
 
 def _together(api: Any) -> dict[str, Any]:
-    """What the cross-platform DAG says once the last platform's asset event has reached it."""
+    """What the cross-platform DAG says of all that the platforms' DAGs have published.
+
+    A comparison made while one of them was still publishing would be of half of it.
+    """
     until = time.monotonic() + _PATIENCE
     found: dict[str, Any] = {"platforms": [], "warnings": ["it did not run"]}
     while time.monotonic() < until:
-        done = [run for run in api.dag_runs(CROSS_PLATFORM) if run["state"] == "success"]
-        for run in done[:1]:
-            found = api.xcom(CROSS_PLATFORM, run["dag_run_id"], "compare")
-        if len(found["platforms"]) == len(platform_dags()):
-            break
+        published = [run for dag_id in platform_dags() for run in api.dag_runs(dag_id)]
+        compared = api.dag_runs(CROSS_PLATFORM)
+        if compared and not any(run["state"] in _UNFINISHED for run in (*published, *compared)):
+            newest = max(compared, key=lambda run: str(run["start_date"]))
+            found = api.xcom(CROSS_PLATFORM, newest["dag_run_id"], "compare")
+            if newest["start_date"] >= max(run["end_date"] for run in published):
+                break
         time.sleep(1.0)
     return found
 
