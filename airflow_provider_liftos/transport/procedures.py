@@ -140,7 +140,8 @@ def _open(base_url: str) -> grpc.Channel:
     except ImportError:
         raise ConfigurationError(
             "remote procedures need the library grpcio",
-            hint="pip install 'airflow-provider-liftos[google-ads]', or choose REST.",
+            hint="Install this provider with the platform's extra, or choose another transport in"
+            " the connection.",
         ) from None
     parts = urlsplit(base_url)
     options = [

@@ -27,6 +27,9 @@ PLANTED = {
     "a platform uses its vendor's SDK": ("platforms/meta/wire.py", "facebook_business", "Meta's"),
     "a second door to the checks": ("quality/score.py", "great_expectations", "Great Expect"),
     "HTTP beside the client": ("engine/fetch.py", "httpx2", "HTTP goes"),
+    "a neutral layer reads Google's messages": (
+        "engine/fetch.py", "google", "Google's libraries"),
+    "procedures beside the client": ("transport/session.py", "grpc", "Google's libraries"),
 }  # fmt: skip
 
 
