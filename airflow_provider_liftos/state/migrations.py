@@ -28,7 +28,12 @@ def create_tables(connection: Connection) -> None:
     tables.metadata.create_all(connection, checkfirst=False)
 
 
-STEPS: tuple[Step, ...] = (create_tables,)
+def create_oauth_states(connection: Connection) -> None:
+    """Consent under way."""
+    tables.oauth_states.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Step, ...] = (create_tables, create_oauth_states)
 
 
 def add_column(connection: Connection, column: Column[object]) -> None:

@@ -222,3 +222,20 @@ schema_version = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     _moment("applied_at", required=True),
 )
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    _key("org_id"),
+    _key("digest"),  # of the state: who reads this table cannot answer for anybody
+    _text("platform", required=True),
+    _text("conn_id", required=True),
+    _text("actor", required=True),  # the user who may bring the answer back
+    _text("redirect_uri", required=True),
+    _text("verifier"),  # PKCE, sealed
+    _moment("expires_at", required=True),
+    _moment("used_at"),
+    _text("outcome"),  # JSON, without secrets
+    _moment("created_at", required=True),
+    Index("oauth_states_created", "org_id", "created_at"),
+)
+
