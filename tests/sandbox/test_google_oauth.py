@@ -82,8 +82,9 @@ def consent(wire: GoogleWire, **more: str) -> dict[str, list[str]]:
         "state": "s-1",
         **more,
     }
-    reply = wire.http.get("/o/oauth2/v2/auth", params=params, follow_redirects=False)
-    assert reply.status_code == 302
+    allowed = {"decision": "allow", f"scope:{SCOPE}": "on"}
+    reply = wire.http.post("/o/oauth2/v2/auth", params=params, data=allowed)
+    assert reply.status_code == 303
     return parse_qs(urlsplit(reply.headers["location"]).query)
 
 
@@ -91,7 +92,12 @@ def test_a_code_is_exchanged_once_with_its_verifier(google: GoogleWire) -> None:
     verifier = "v" * 43
     digest = hashlib.sha256(verifier.encode()).digest()
     challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    pkce = {"code_challenge": challenge, "code_challenge_method": "S256", "access_type": "offline"}
+    pkce = {
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        "access_type": "offline",
+        "prompt": "consent",
+    }
     asked = {
         **CLIENT,
         "grant_type": "authorization_code",
@@ -118,8 +124,9 @@ def test_without_offline_access_there_is_no_refresh_token(google: GoogleWire) ->
         "grant_type": "authorization_code",
         "redirect_uri": "http://127.0.0.1:8085/callback",
     }
-    body = exchange(google, **asked, code=consent(google)["code"][0]).json()
-    assert "refresh_token" not in body
+    online, again = consent(google, prompt="consent"), consent(google, access_type="offline")
+    for came in (online, again):  # who has consented before is given none for being asked quietly
+        assert "refresh_token" not in exchange(google, **asked, code=came["code"][0]).json()
     other = {**asked, "redirect_uri": "http://127.0.0.1:1/"}
     assert exchange(google, **other, code=consent(google)["code"][0]).json()["error"] == (
         "redirect_uri_mismatch"

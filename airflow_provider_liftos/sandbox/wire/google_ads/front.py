@@ -91,8 +91,7 @@ class Front:
         tokens = self.service.tokens
         try:
             if request.path in _AUTHORIZE:
-                location = tokens.authorize(request.params)
-                return WireResponse(status=302, body=b"", headers=[("location", location)])
+                return tokens.authorize(request)
             if request.path == "revoke":
                 return _json(200, tokens.revoke(request.params))
             return _json(200, tokens.grant(request))

@@ -1,4 +1,4 @@
-"""Google's token endpoint: refresh tokens, codes with PKCE, service accounts.
+"""Google's consent page and token endpoint: refresh tokens, codes with PKCE, service accounts.
 
 Known here: client ``sandbox-client`` with ``sandbox-secret``; refresh tokens
 ``sandbox-refresh-token``, ``sandbox-refresh-token-some`` (sees the agency only),
@@ -12,16 +12,16 @@ import base64
 import hashlib
 import hmac
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
-from urllib.parse import urlencode
 
+from airflow_provider_liftos.sandbox.consent import Codes, consent, refusal, registered
 from airflow_provider_liftos.sandbox.dataset.chance import digest
 from airflow_provider_liftos.sandbox.faults import Fault
-from airflow_provider_liftos.sandbox.wire import WireRequest
+from airflow_provider_liftos.sandbox.wire import WireRequest, WireResponse
 from airflow_provider_liftos.sandbox.world import World
 
 from .errors import AdsError, unauthenticated
@@ -33,7 +33,6 @@ CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105  # the sandbox's own, documented
 SCOPE = "https://www.googleapis.com/auth/adwords"
 _LIFETIME = 3599
-_CODE_LIFETIME = timedelta(minutes=10)
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -57,17 +56,6 @@ class Token:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """An authorization code, waiting to be exchanged once."""
-
-    challenge: str
-    redirect_uri: str
-    scope: str
-    offline: bool
-    expires_at: datetime
-
-
 class Tokens:
     """Every grant and every token ever issued."""
 
@@ -77,7 +65,8 @@ class Tokens:
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._access: dict[str, Token] = {}
-        self._codes: dict[str, Code] = {}
+        self._codes = Codes(world, "4/", timedelta(minutes=10))
+        self._consented = False
         self._refresh: dict[str, tuple[tuple[str, ...], str] | None] = {
             "sandbox-refresh-token": (roots, SCOPE),
             "sandbox-refresh-token-some": ((AGENCY,), SCOPE),
@@ -166,9 +155,8 @@ class Tokens:
         return self._answer(*given)
 
     def _exchanged(self, params: Mapping[str, str]) -> dict[str, Any]:
-        with self._lock:
-            code = self._codes.pop(params.get("code", ""), None)
-        if code is None or code.expires_at <= self._world.clock.now():
+        code = self._codes.spend(params.get("code", ""))
+        if code is None or self._codes.too_old(code):
             raise OAuthError("invalid_grant", "Malformed auth code.")
         if code.redirect_uri != params.get("redirect_uri", ""):
             raise OAuthError("redirect_uri_mismatch", "Bad Request")
@@ -176,10 +164,11 @@ class Tokens:
             made = hashlib.sha256(params.get("code_verifier", "").encode()).digest()
             if not hmac.compare_digest(_base64url(made), code.challenge):
                 raise OAuthError("invalid_grant", "Invalid code verifier.")
-        answer = self._answer(self._roots, code.scope)
+        scope = " ".join(code.scopes)
+        answer = self._answer(self._roots, scope)
         if code.offline:
             fresh = "1//" + digest("refresh", next(self._numbers), params["code"], size=24).hex()
-            self._refresh[fresh] = (self._roots, code.scope)
+            self._refresh[fresh] = (self._roots, scope)
             self._world.keep_secret(fresh)
             answer["refresh_token"] = fresh
         return answer
@@ -202,30 +191,42 @@ class Tokens:
             "token_type": "Bearer",
         }
 
-    def authorize(self, params: Mapping[str, str]) -> str:
-        """Serve the consent page, consenting at once; returns where the browser goes next."""
-        if params.get("client_id") != CLIENT_ID:
-            raise OAuthError("invalid_client", "The OAuth client was not found.", status=401)
+    def authorize(self, request: WireRequest) -> WireResponse:
+        """Serve the consent page."""
+        params = request.params
         target = params.get("redirect_uri", "")
-        if params.get("response_type") != "code" or not target.startswith("http"):
-            raise OAuthError("invalid_request", "response_type and redirect_uri are required.")
-        method = params.get("code_challenge_method", "S256")
+        if params.get("client_id") != CLIENT_ID:
+            return refusal("invalid_client: The OAuth client was not found.")
+        if not registered(target):
+            return refusal("redirect_uri_mismatch")
+        if params.get("response_type") != "code" or not params.get("scope"):
+            return refusal("invalid_request: response_type and scope are required.")
+        method = params.get("code_challenge_method", "plain")
         if params.get("code_challenge") and method != "S256":
-            raise OAuthError("invalid_request", f"Unsupported code_challenge_method: {method}")
-        value = "4/" + digest(self._world.seed, "code", next(self._numbers), size=20).hex()
-        with self._lock:
-            self._codes[value] = Code(
+            return refusal(f"invalid_request: Unsupported code_challenge_method: {method}")
+
+        def agreed(kept: Sequence[str]) -> dict[str, str]:
+            code = self._codes.issue(
+                kept,
+                target,
                 challenge=params.get("code_challenge", ""),
-                redirect_uri=target,
-                scope=params.get("scope", SCOPE),
-                offline=params.get("access_type") == "offline",
-                expires_at=self._world.clock.now() + _CODE_LIFETIME,
+                offline=params.get("access_type") == "offline" and self._asks_anew(params),
             )
-        self._world.keep_secret(value)
-        answer = {"code": value, "scope": params.get("scope", SCOPE)}
-        if "state" in params:
-            answer["state"] = params["state"]
-        return f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"
+            return {"code": code, "scope": " ".join(kept)}
+
+        return consent(
+            request,
+            title="Sign in with Google",
+            scopes={one: one for one in params["scope"].split()},
+            agreed=agreed,
+            declined={"error": "access_denied"},
+        )
+
+    def _asks_anew(self, params: Mapping[str, str]) -> bool:
+        """Say whether a refresh token is due: the first time, and on ``prompt=consent``."""
+        with self._lock:
+            first, self._consented = not self._consented, True
+        return first or "consent" in params.get("prompt", "").split()
 
     def revoke(self, params: Mapping[str, str]) -> dict[str, Any]:
         """Serve ``POST revoke``: of a refresh token, or of an access token."""

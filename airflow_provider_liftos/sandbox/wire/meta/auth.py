@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+from airflow_provider_liftos.sandbox.consent import Codes, consent, refusal, registered
 from airflow_provider_liftos.sandbox.dataset.chance import digest
-from airflow_provider_liftos.sandbox.wire import WireRequest
+from airflow_provider_liftos.sandbox.wire import WireRequest, WireResponse
 from airflow_provider_liftos.sandbox.world import World
 
 from .errors import (
@@ -27,6 +28,7 @@ from .errors import (
 APP_ID = "1001"
 APP_SECRET = "sandbox-secret"  # noqa: S105  # the sandbox's own, documented
 ALL_SCOPES = ("ads_read", "ads_management", "business_management")
+SHORT_LIFE = timedelta(hours=1)
 LONG_LIFE = timedelta(seconds=5_183_944)  # the vendor's own sample of about 60 days
 
 
@@ -55,6 +57,7 @@ class Tokens:
         self._serials = count(1)
         self._lock = threading.Lock()
         self._known: dict[str, Token] = {}
+        self._codes = Codes(world, "AQB", timedelta(minutes=10))
         first_two = frozenset(account.id for account in world.dataset("meta").accounts[:2])
         now = world.clock.now()
         app = f"{APP_ID}|{APP_SECRET}"
@@ -125,9 +128,11 @@ class Tokens:
             )
 
     def exchange(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """Serve ``oauth/access_token``: a long-lived token for a live one, or the app token."""
+        """Serve ``oauth/access_token``: a token for a code, a long-lived one, or the app's."""
         _check_client(params)
         grant = params.get("grant_type", "")
+        if "code" in params:
+            return self._of_code(params)
         if grant == "client_credentials":
             return {"access_token": f"{APP_ID}|{APP_SECRET}", "token_type": "bearer"}
         if grant != "fb_exchange_token":
@@ -144,6 +149,56 @@ class Tokens:
             "token_type": "bearer",
             "expires_in": int(LONG_LIFE.total_seconds()),
         }
+
+    def _of_code(self, params: Mapping[str, str]) -> dict[str, Any]:
+        code = params["code"]
+        given = self._codes.spend(code)
+        if given is None and not self._codes.known(code):
+            raise GraphError("Invalid verification code format.", code=100)
+        if given is None:
+            raise GraphError("This authorization code has been used.", code=100, subcode=36009)
+        if self._codes.too_old(given):
+            raise GraphError("This authorization code has expired.", code=100, subcode=36007)
+        if given.redirect_uri != params.get("redirect_uri"):
+            raise GraphError(
+                "Error validating verification code. Please make sure your redirect_uri is "
+                "identical to the one you used in the OAuth dialog request",
+                code=100,
+                subcode=36008,
+            )
+        value = "EAAS" + digest("short", code, next(self._serials), size=30).hex()
+        expires_at = self._world.clock.now() + SHORT_LIFE
+        self._issue(value, kind="USER", scopes=given.scopes, expires_at=expires_at)
+        self._world.keep_secret(_proof(value))
+        seconds = int(SHORT_LIFE.total_seconds())
+        return {"access_token": value, "token_type": "bearer", "expires_in": seconds}
+
+    def dialog(self, request: WireRequest) -> WireResponse:
+        """Serve ``dialog/oauth``, the page on which a person consents."""
+        params = request.params
+        target = params.get("redirect_uri", "")
+        if params.get("client_id") != APP_ID:
+            return refusal("Invalid App ID: The provided app ID does not look like a valid app ID.")
+        if not registered(target):
+            return refusal("URL Blocked: the redirect URI is not whitelisted in the app's settings")
+        if params.get("response_type", "code") != "code":
+            return refusal("Unsupported response_type")
+        asked = [one for one in params.get("scope", "").split(",") if one]
+        if unknown := [one for one in asked if one not in ALL_SCOPES]:
+            return refusal(f"Invalid Scopes: {', '.join(unknown)}")
+        return consent(
+            request,
+            title="Log in with Facebook",
+            scopes={one: one for one in asked},
+            agreed=lambda kept: {"code": self._codes.issue(("public_profile", *kept), target)},
+            declined={
+                "error": "access_denied",
+                "error_code": "200",
+                "error_description": "Permissions error",
+                "error_reason": "user_denied",
+            },
+            fragment="#_=_",
+        )
 
     def describe(self, value: str) -> dict[str, Any]:
         """Serve ``debug_token``: what is known of a token, also of a dead one."""

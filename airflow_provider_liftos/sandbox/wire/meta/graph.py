@@ -46,6 +46,8 @@ class Graph:
         """Answer one request, or each request of a batch."""
         request = _with_json_body(request)
         version, segments = split_path(request.path)
+        if segments == ("dialog", "oauth"):
+            return self._tokens.dialog(request)
         if request.method == "POST" and not segments and "batch" in request.params:
             return self._batch(request, version)
         return self.serve(request)

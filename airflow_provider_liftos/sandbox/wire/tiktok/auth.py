@@ -1,4 +1,4 @@
-"""The application, its tokens, and the three calls of its authorization.
+"""The application, its tokens, the page of its authorization and the three calls.
 
 Tokens for advertisers live until they are revoked; there is nothing to refresh.
 """
@@ -6,14 +6,15 @@ Tokens for advertisers live until they are revoked; there is nothing to refresh.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+from airflow_provider_liftos.sandbox.consent import Codes, consent, refusal, registered
 from airflow_provider_liftos.sandbox.dataset.chance import digest
-from airflow_provider_liftos.sandbox.wire import WireRequest
+from airflow_provider_liftos.sandbox.wire import WireRequest, WireResponse
 from airflow_provider_liftos.sandbox.world import World
 
 from .errors import TikTokError, bad_code, bad_token, empty_token, expired_token, invalid, lacking
@@ -50,6 +51,7 @@ class Tokens:
         self._numbers = count(1)
         self._known: dict[str, Token] = {}
         self._used: set[str] = set()
+        self._codes = Codes(world, "ac-", timedelta(hours=1))
         accounts = world.dataset("tiktok").accounts
         self._issue("sandbox-token")
         self._issue("sandbox-token-noread", scopes=(1,))
@@ -90,17 +92,14 @@ class Tokens:
         return token
 
     def exchange(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Serve ``oauth2/access_token/``: each code that begins like CODE serves once."""
+        """Serve ``oauth2/access_token/``: a code of the page, or one like CODE, serves once."""
         check_app(given)
         code = str(given.get("auth_code") or "")
         if not code:
             raise lacking("auth_code")
-        with self._lock:
-            fresh = code.startswith(CODE) and code not in self._used
-            self._used.add(code)
-        if not fresh:
-            raise bad_code()
-        token = self._issue(digest("token", code, next(self._numbers), size=20).hex())
+        scopes = self._spend(code)
+        value = digest("token", code, next(self._numbers), size=20).hex()
+        token = self._issue(value, scopes=scopes)
         self._world.keep_secret(code)
         accounts = self._world.dataset("tiktok").accounts
         return {
@@ -108,6 +107,40 @@ class Tokens:
             "scope": list(token.scopes),
             "advertiser_ids": [one.id for one in accounts if token.sees(one.id)],
         }
+
+    def _spend(self, code: str) -> tuple[int, ...]:
+        given = self._codes.spend(code)
+        if given and not self._codes.too_old(given):
+            return tuple(map(int, given.scopes))
+        with self._lock:
+            fresh = code.startswith(CODE) and code not in self._used
+            self._used.add(code)
+        if not fresh:
+            raise bad_code()
+        return ALL_SCOPES
+
+    def portal(self, request: WireRequest) -> WireResponse:
+        """Serve ``portal/auth``, where advertisers give an app access.
+
+        What comes back when they decline is not documented: here it is the state alone.
+        """
+        target = request.params.get("redirect_uri", "")
+        if request.params.get("app_id") != APP_ID:
+            return refusal("The app does not exist.")
+        if not registered(target):
+            return refusal("The redirect_uri is not the one of the app.")
+
+        def agreed(kept: Sequence[str]) -> dict[str, str]:
+            code = self._codes.issue(kept, target)
+            return {"auth_code": code, "code": code}
+
+        return consent(
+            request,
+            title="TikTok for Business",
+            scopes={str(one): f"Permission {one}" for one in ALL_SCOPES},
+            agreed=agreed,
+            declined={},
+        )
 
     def revoke(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Serve ``oauth2/revoke_token/``."""

@@ -72,6 +72,8 @@ class Gateway:
 
     def handle(self, request: WireRequest) -> WireResponse:
         """Answer one request."""
+        if request.path == "portal/auth":
+            return self._tokens.portal(request)
         notes: dict[str, object] = {"auth": _how_authorized(request)}
         try:
             given = _given(request)
