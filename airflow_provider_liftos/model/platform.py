@@ -8,6 +8,7 @@ from datetime import date
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
+from airflow_provider_liftos.model.consent import Consent
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice
 from airflow_provider_liftos.model.secret import Secret
@@ -341,6 +342,7 @@ class Platform:
     hook: str = ""
     grant: Grant | None = None
     prepared: AsyncReport | None = None
+    consent: Consent | None = None
     at_once: Callable[[Slice, Credentials], Reading | None] = lambda _cut, _credentials: None
     slice_days: int = 30
     longest: Callable[[Report], int | None] = lambda _report: None

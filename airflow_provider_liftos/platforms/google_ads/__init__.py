@@ -18,6 +18,7 @@ from airflow_provider_liftos.model.platform import (
 )
 from airflow_provider_liftos.platforms.google_ads import (
     connection,
+    consent,
     entities,
     errors,
     mapping,
@@ -92,6 +93,7 @@ PLATFORM = Platform(
     authorize=wire.authorize,
     grant=wire.GRANT,
     error=errors.read,
+    consent=consent.CONSENT,
     signals=lambda _headers, _account: (),
     scopes=(wire.SCOPE,),
     token=wire.ask_roots,

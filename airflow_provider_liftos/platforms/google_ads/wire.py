@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -202,6 +202,12 @@ def _ask_access(credentials: Credentials) -> Request:
             "client_secret": credentials.secret("client_secret"),
             "refresh_token": credentials.secret("refresh_token"),
         }
+    return to_token_uri(credentials, form, uri)
+
+
+def to_token_uri(credentials: Credentials, form: Mapping[str, str], uri: str = "") -> Request:
+    """A request to Google's token endpoint; ConfigurationError for an address that is not one."""
+    uri = uri or str(credentials.options.get("token_uri") or TOKEN_URI)
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(

@@ -15,7 +15,7 @@ from airflow_provider_liftos.model.platform import (
     Platform,
     Version,
 )
-from airflow_provider_liftos.platforms.meta import entities, insights, mapping, money, wire
+from airflow_provider_liftos.platforms.meta import consent, entities, insights, mapping, money, wire
 
 PLATFORM = Platform(
     name="meta",
@@ -67,7 +67,8 @@ PLATFORM = Platform(
     authorize=wire.authorize,
     error=wire.error,
     signals=wire.signals,
-    scopes=("ads_read",),
+    scopes=consent.SCOPES,
+    consent=consent.CONSENT,
     token=wire.ask_token,
     read_token=wire.read_token,
     accounts=entities.accounts,

@@ -16,7 +16,14 @@ from airflow_provider_liftos.model.platform import (
     Platform,
     Version,
 )
-from airflow_provider_liftos.platforms.tiktok import entities, mapping, reading, reports, wire
+from airflow_provider_liftos.platforms.tiktok import (
+    consent,
+    entities,
+    mapping,
+    reading,
+    reports,
+    wire,
+)
 
 
 def _adopt(extra: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,6 +83,7 @@ PLATFORM = Platform(
     error=wire.error,
     signals=lambda _headers, _account: (),
     scopes=(),
+    consent=consent.CONSENT,
     token=wire.ask_token,
     read_token=wire.read_token,
     accounts=entities.accounts,
