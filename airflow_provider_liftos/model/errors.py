@@ -80,7 +80,7 @@ class NotAuthorized(ConfigurationError):
     """The platform refuses the credentials, a permission, or an account.
 
     ``one_account`` says that others may still be within reach, ``renewable`` that another access
-    token might be taken.
+    token might be taken; ``token`` is the number of the one refused.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class NotAuthorized(ConfigurationError):
         super().__init__(message, **facts)  # type: ignore[arg-type]
         self.one_account = one_account
         self.renewable = renewable
+        self.token: int | None = None
 
 
 class PlatformError(LiftosError):

@@ -184,15 +184,38 @@ class AsyncReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What came of an exchange: an access token, and its lifetime in seconds (inf: for ever).
+
+    ``refresh_token`` is there where the platform hands out another one with it.
+    """
+
+    token: Secret
+    lifetime: float
+    refresh_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """How a long-lived credential becomes an access token.
 
-    ``request`` names its own base URL and is sent as it is. ``read`` gives the token and its
-    lifetime in seconds; the session keeps it as the secret ``access_token``.
+    ``request`` names its own base URL and is sent as it is; ``read`` understands the answer. What
+    came of it lies over the connection as the secrets ``access_token`` and ``refresh_token``.
+    ``credential`` names the secrets and options of the connection that tokens are made of, and
+    that say whom they are sent to: when a person changes one of them, former tokens are dropped.
+
+    ``rotates``: a refresh token is good for one exchange, which brings the next one.
+    ``early``: the access token of the connection is itself what is exchanged, that many seconds
+    before its end, of which the platform's ``token`` tells; one that does not end is left alone.
+    ``applies`` says whether a connection has what it takes.
     """
 
     request: Callable[[Credentials], Request]
-    read: Callable[[bytes], tuple[Secret, float]]
+    read: Callable[[bytes], Granted]
+    credential: tuple[str, ...]
+    rotates: bool = False
+    early: float | None = None
+    applies: Callable[[Credentials], bool] = lambda _credentials: True
 
 
 class Caller(Protocol):

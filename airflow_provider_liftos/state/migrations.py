@@ -33,7 +33,12 @@ def create_oauth_states(connection: Connection) -> None:
     tables.oauth_states.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Step, ...] = (create_tables, create_oauth_states)
+def create_tokens(connection: Connection) -> None:
+    """What was made of connections' credentials."""
+    tables.tokens.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Step, ...] = (create_tables, create_oauth_states, create_tokens)
 
 
 def add_column(connection: Connection, column: Column[object]) -> None:

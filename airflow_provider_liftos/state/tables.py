@@ -202,6 +202,23 @@ restatements = Table(
     Index("restatements_created", "org_id", "created_at"),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    _key("org_id"),
+    _key("conn_id"),
+    _key("kind"),
+    _key("root"),  # fingerprint of the credential that it all began with
+    _count("generation"),  # grows with every change of what is sealed
+    _text("trail", required=True),  # fingerprints of the credential since, newest first
+    _text("sealed"),  # JSON of the secrets that lie over those of the connection
+    _moment("expires_at"),  # of the access token; null: never
+    _moment("intent_at"),  # an exchange began and has not come back yet
+    _text("refused"),  # why a person has to consent again
+    _text("refused_for"),  # digest of the connection that this was said of
+    _moment("updated_at", required=True),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
@@ -238,4 +255,3 @@ oauth_states = Table(
     _moment("created_at", required=True),
     Index("oauth_states_created", "org_id", "created_at"),
 )
-

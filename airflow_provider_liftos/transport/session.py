@@ -7,9 +7,7 @@ says of limits, judge it, and then return, wait and repeat, or raise an error of
 from __future__ import annotations
 
 import logging
-import math
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
@@ -21,7 +19,8 @@ from airflow_provider_liftos.model.errors import (
     Throttled,
     Unavailable,
 )
-from airflow_provider_liftos.model.platform import Credentials, Grant, Platform
+from airflow_provider_liftos.model.platform import Credentials, Platform
+from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import (
     BrokenStream,
     Judgement,
@@ -32,7 +31,9 @@ from airflow_provider_liftos.model.wire import (
     judge,
 )
 from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.state.tokens import Kept, Tokens
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
+from airflow_provider_liftos.transport.grants import Grants, Held
 from airflow_provider_liftos.transport.pace import LONGEST_SLEEP, Limits, Pace
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.refusals import refuse
@@ -43,9 +44,6 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _DEFAULT_PENALTY = 60.0
-_GRANT_MARGIN = 120.0
-"""Seconds before its end at which an access token is replaced: a page may be long in coming."""
-
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 
 
@@ -102,7 +100,8 @@ class Intake(Protocol[T_co]):
 class Session:
     """Calls a platform with a connection's credentials under shared limits.
 
-    ``via`` names for some accounts another one through which the token reaches them.
+    ``via`` names for some accounts another one through which the token reaches them. ``tokens`` are
+    shared with other processes; ``seen`` is told of each new secret, ``after`` of what was kept.
     """
 
     def __init__(
@@ -114,6 +113,9 @@ class Session:
         breaker: Gate,
         backoff: Backoff | None = None,
         now: Callable[[], float],
+        tokens: Tokens | None = None,
+        seen: Callable[[Mapping[str, Secret]], None] = lambda _secrets: None,
+        after: Callable[[Kept], None] = lambda _kept: None,
     ) -> None:
         self.platform = platform
         self.credentials = credentials
@@ -122,8 +124,10 @@ class Session:
         self._breaker = breaker
         self._backoff = backoff or Backoff()
         self._now = now
-        self._granted_until = -math.inf
-        self._granting = threading.Lock()
+        self._grants = Grants(
+            platform, credentials, tokens=tokens, now=now, ask=self._ask, notice=self.usage.warn,
+            seen=seen, after=after,
+        )  # fmt: skip
         self.via: dict[str, str] = {}
 
     def call(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
@@ -172,10 +176,11 @@ class Session:
                 return (yield from work())
             except NotAuthorized as error:
                 # An access token may end before its time; what it was made from may still hold.
-                if self.platform.grant is None or renewed or not error.renewable:
+                if renewed or not error.renewable:
                     raise
-                renewed, self._granted_until = True, 0.0
-                wait = 0.0
+                renewed, wait = (yield from self._grants.doubt(error.token)), 0.0
+                if not renewed:
+                    raise
             except (Throttled, Unavailable) as error:
                 wait = self._pause(error, attempt, request)
                 failure = error if isinstance(error, Unavailable) else None
@@ -208,12 +213,17 @@ class Session:
         if wait > 0:
             self.usage.throttled_seconds += wait
             yield Sleep(wait)
-        yield from self._renew_grant()
+        held = yield from self._grants.ready()
+        self._lay(held)
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
         yield from self.pace.heed(request, {request.account: [response.headers]})
-        yield from self._weigh(key, request, response)
+        try:
+            yield from self._weigh(key, request, response)
+        except NotAuthorized as error:
+            error.token = held.number  # not the one that another thread has taken meanwhile
+            raise
         return response
 
     def _send(
@@ -243,38 +253,19 @@ class Session:
     def _key(self, request: Request) -> str:
         return self.platform.name + (f"/{request.account}" if request.account else "")
 
-    def _renew_grant(self) -> Flow[None]:
-        """Have an access token that lasts, where the platform gives them out."""
-        grant = self.platform.grant
-        if grant is None or self._lasts():
-            return
-        # One asks for all: threads of a task share the session, and begin together.
-        yield Do(self._granting.acquire)
-        try:
-            if not self._lasts():
-                yield from self._ask_grant(grant)
-        finally:
-            self._granting.release()
+    def _lay(self, held: Held) -> None:
+        """The secrets that lie over the connection's, unless they do already."""
+        secrets = {**self.credentials.secrets, **held.secrets}
+        if secrets != self.credentials.secrets:
+            self.credentials = replace(self.credentials, secrets=secrets)
 
-    def _lasts(self) -> bool:
-        return self._now() < self._granted_until - _GRANT_MARGIN
-
-    def _ask_grant(self, grant: Grant) -> Flow[None]:
-        asked = grant.request(self.credentials)
+    def _ask(self, asked: Request) -> Flow[Response]:
+        """Ask for an access token, or about one, without one and without a limit."""
         key = f"{self.platform.name}/grant"
+        yield Do(lambda: self._breaker.admit(key))
         response = yield from self._send(key, asked, None)
-        try:
-            yield from self._weigh(key, asked, response)
-        except NotAuthorized as error:
-            error.renewable = False  # this was the attempt
-            raise
-        try:
-            token, lifetime = grant.read(response.body)
-        except ValueError as error:
-            raise self._nonsense(error, response.status) from None
-        secrets = {**self.credentials.secrets, "access_token": token}
-        self.credentials = replace(self.credentials, secrets=secrets)
-        self._granted_until = self._now() + lifetime
+        yield from self._weigh(key, asked, response)
+        return response
 
     def _admit(self, key: str, request: Request) -> float:
         self._breaker.admit(key)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.model.errors import Unavailable
+from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
@@ -70,13 +71,13 @@ CUT = b"<cut>"
 class Caller:
     """A session whose time is a number."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, platform: Platform = META, **options: Any) -> None:
         self.clock = ManualClock(NOW)
         self.store = StateStore(f"sqlite:///{folder}/state.db", self.clock)
         self.limiter = Limiter(self.store, "default")
         self.breaker = Breaker(self.store, "default")
         self.session = Session(
-            META, credentials("http://127.0.0.1:1", **options), limiter=self.limiter,
+            platform, credentials("http://127.0.0.1:1", **options), limiter=self.limiter,
             breaker=self.breaker, backoff=Backoff(attempts=4), now=self.clock.now,
         )  # fmt: skip
         self.slept: list[float] = []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.model.errors import NotAuthorized
-from airflow_provider_liftos.model.platform import Credentials, Grant
+from airflow_provider_liftos.model.platform import Credentials, Grant, Granted
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.transport.flow import run
@@ -23,19 +23,21 @@ def ask(credentials: Credentials) -> Request:
     return Request(method="POST", path="token", base_url="http://127.0.0.1:2", form=form)
 
 
-def read(body: bytes) -> tuple[Secret, float]:
+def read(body: bytes) -> Granted:
     value = json.loads(body)
     try:
-        return Secret(value["access_token"]), float(value["expires_in"])
+        return Granted(
+            token=Secret(value["access_token"]),
+            lifetime=float(value["expires_in"]),
+        )
     except KeyError:
         raise ValueError("no access token") from None
 
 
 @pytest.fixture
 def caller(tmp_path: Path) -> Caller:
-    made = Caller(tmp_path)
-    made.session.platform = replace(META, grant=Grant(request=ask, read=read))
-    return made
+    grant = Grant(request=ask, read=read, credential=("app_secret",))
+    return Caller(tmp_path, replace(META, grant=grant))
 
 
 def token(value: str, seconds: int = 3600) -> Any:

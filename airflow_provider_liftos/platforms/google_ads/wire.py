@@ -20,6 +20,7 @@ from airflow_provider_liftos.model.platform import (
     Caller,
     Credentials,
     Grant,
+    Granted,
     Streamed,
     TokenFacts,
 )
@@ -219,14 +220,26 @@ def to_token_uri(credentials: Credentials, form: Mapping[str, str], uri: str = "
     return Request(method="POST", base_url=base, path=path, form=form)
 
 
-def _read_access(body: bytes) -> tuple[Secret, float]:
+def _read_access(body: bytes) -> Granted:
     answer = json.loads(body)
     if not isinstance(answer, dict) or not answer.get("access_token"):
         raise ValueError("no access token")
-    return Secret(str(answer["access_token"])), float(answer.get("expires_in") or 3600)
+    refresh = answer.get("refresh_token")
+    return Granted(
+        token=Secret(str(answer["access_token"])),
+        lifetime=float(answer.get("expires_in") or 3600),
+        refresh_token=Secret(str(refresh)) if refresh else None,
+    )
 
 
-GRANT = Grant(request=_ask_access, read=_read_access)
+GRANT = Grant(
+    request=_ask_access,
+    read=_read_access,
+    credential=(
+        "refresh_token", "client_id", "keyfile_dict", "json_key_file_path", "impersonated_email",
+        "token_uri", "grpc_endpoint",
+    ),
+)  # fmt: skip
 
 
 def key(credentials: Credentials) -> dict[str, Any]:
