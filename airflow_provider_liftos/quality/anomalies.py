@@ -1,0 +1,328 @@
+"""Days that are lawful row by row and still not as they should be: jumps, drops, gaps, oddities.
+
+Each day of an account and of its campaigns is held against the same weekdays before. Known changes
+explain themselves: what ads that ended or began delivered is left out on both sides, and a stopped
+campaign may be silent. One finding per rule and account names the worst; nothing here is critical,
+because a day may be unusual and true. Who wants such days held back says so in ``block_on``.
+
+The constants were fixed before they were measured (see ``seasons``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from airflow_provider_liftos.engine.manifest import Manifest
+from airflow_provider_liftos.quality import delivery, seasons
+from airflow_provider_liftos.quality.days import Reader
+from airflow_provider_liftos.quality.delivery import METRICS, NOTHING, Delivery
+from airflow_provider_liftos.quality.findings import Finding, Status
+from airflow_provider_liftos.quality.rules import Dimension, Judges, Rule, Severity
+from airflow_provider_liftos.quality.seasons import DAY, Departure, Way
+from airflow_provider_liftos.quality.settled import Standing
+
+IN_SEASON = ("impressions", "spend")
+"""Metrics whose days are compared."""
+MATERIAL = 0.25
+"""A campaign is told of if it moves the account's day by this share at the limit; what departs
+twice as far, by a quarter of it, and so on."""
+FEW_CLICKS = 10
+"""Clicks of a campaign's day that may come late, to what was shown before."""
+MANY_CONVERSIONS = 10
+"""Conversions usual on a weekday, so that none at all is a gap."""
+LATE = timedelta(days=3)
+"""So long conversions may be on their way."""
+LONGEST = 31
+"""Days of a run that are judged, the newest first."""
+BEFORE = 7
+"""Days before them, on which an episode may have begun; then it has been told."""
+MEDIUM, HIGH = 8.0, 12.0
+"""From how many MADs on a departure is of that severity; below, it is low."""
+SHOWN = 5
+
+
+def _rule(name: str, dimension: Dimension, doc: str, advice: str) -> Rule:
+    return Rule(
+        name=name, dimension=dimension, severity=Severity.LOW, judges=Judges.AGGREGATE,
+        doc=doc, advice=advice,
+    )  # fmt: skip
+
+
+NO_SUDDEN_JUMP = _rule(
+    "no_sudden_jump", Dimension.ACCURACY,
+    f"No day lies {seasons.LIMIT} MADs or more above the same weekdays before.",
+    "See who raised budgets or bids on that day; if nobody did, compare it with the platform's own"
+    " interface, and look for rows that came twice.",
+)  # fmt: skip
+NO_SUDDEN_DROP = _rule(
+    "no_sudden_drop", Dimension.COMPLETENESS,
+    f"No day lies {seasons.LIMIT} MADs or more below the same weekdays before.",
+    "See whether budgets ran out, ads were disapproved or a payment failed; if nothing of it,"
+    " load the day again: the platform may not have had all of it yet.",
+)  # fmt: skip
+NO_GAP = _rule(
+    "no_gap_in_delivery", Dimension.COMPLETENESS,
+    "What delivers on nearly every day, and is active, delivers.",
+    "Load the day again. If it stays empty, see whether the connection still reaches all of the"
+    " account, and whether its tracking still reports conversions.",
+)  # fmt: skip
+CLICKS_WERE_SHOWN = _rule(
+    "clicks_have_impressions", Dimension.CONSISTENCY,
+    f"No campaign has more clicks than impressions on a day, but for {FEW_CLICKS} late ones.",
+    "Compare the day with the platform's own interface; invalid clicks are taken back later.",
+)  # fmt: skip
+DAYS_COST_SOMETHING = _rule(
+    "days_spend_not_negative", Dimension.ACCURACY,
+    "No campaign's day costs less than nothing.",
+    "Look for credits and corrections of that day; load it again once they are settled.",
+)  # fmt: skip
+
+RULES = (NO_SUDDEN_JUMP, NO_SUDDEN_DROP, NO_GAP, CLICKS_WERE_SHOWN, DAYS_COST_SOMETHING)
+_OF_WAY = {Way.JUMP: NO_SUDDEN_JUMP, Way.DROP: NO_SUDDEN_DROP, Way.GAP: NO_GAP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """One episode of an account, or of its campaign where ``campaign_id`` is not empty.
+
+    ``through`` is the campaign that most of an account's departure comes from, if one does.
+    """
+
+    rule: Rule
+    metric: str
+    severity: Severity
+    episode: Departure
+    campaign_id: str = ""
+    through: str = ""
+
+    @property
+    def line(self) -> str:
+        """What a person reads."""
+        whose = f"campaign {self.campaign_id}" if self.campaign_id else "the account"
+        one = self.episode
+        days = f"{one.since}" if one.since == one.until else f"{one.since} to {one.until}"
+        usual = f", usually {one.expected:,.0f} ({one.size:.1f} MADs)" if one.expected else ""
+        through = f", mostly campaign {self.through}" if self.through else ""
+        return f"{whose} on {days}: {self.metric} {one.observed:,.0f}{usual}{through}"
+
+    def sample(self) -> Mapping[str, str]:
+        """The same for a table."""
+        one = self.episode
+        return {
+            "campaign_id": self.campaign_id or self.through, "metric": self.metric,
+            "since": str(one.since), "until": str(one.until),
+            "observed": f"{one.observed:g}", "expected": f"{one.expected:g}",
+            "mads": f"{one.size:.1f}",
+        }  # fmt: skip
+
+
+def find(
+    warehouse: Reader, manifest: Manifest, *, standing: Mapping[str, Standing] | None = None
+) -> tuple[Finding, ...]:
+    """A finding per rule and account whose campaigns' report came in full.
+
+    ``standing`` are slices that are published already. Raises WarehouseError as the warehouse does.
+    """
+    asked: dict[str, set[date]] = {}
+    for result in filter(delivery.is_ours, manifest.slices):
+        asked.setdefault(result.slice.account_id, set()).update(result.slice.window.dates())
+    days = {day for of_account in asked.values() for day in of_account}
+    return tuple(
+        finding
+        for one in delivery.read(warehouse, manifest, standing or {}, days)
+        for finding in _findings(manifest.platform, one, _newest(asked[one.account_id]))
+    )
+
+
+def anomalies(one: Delivery, judged: Collection[date]) -> list[Anomaly]:
+    """What is odd about the ``judged`` days of an account, the gravest first."""
+    known = sorted(day for day in judged if day in one.days)
+    if not known:
+        return []
+    found = [*_out_of_season(one, known), *_tracking(one, known), *_unlawful(one, known)]
+    return sorted(found, key=lambda a: (-a.severity.weight, -a.episode.size))
+
+
+def _newest(days: Iterable[date]) -> list[date]:
+    return sorted(days)[-LONGEST:]
+
+
+def _findings(platform: str, one: Delivery, judged: Sequence[date]) -> Iterator[Finding]:
+    found = anomalies(one, judged)
+    compared = _Compared(one, "").any_expected(judged)
+    subject_days = max(1, len(judged) * (1 + len(one.campaigns)))
+    for rule in RULES:
+        own = [anomaly for anomaly in found if anomaly.rule is rule]
+        applies = bool(judged) if rule in {CLICKS_WERE_SHOWN, DAYS_COST_SOMETHING} else compared
+        status = Status.FAILED if own else Status.PASSED if applies else Status.NOT_APPLICABLE
+        more = f"; and {len(own) - SHOWN} more" if len(own) > SHOWN else ""
+        days = sum((a.episode.until - a.episode.since).days + 1 for a in own)
+        yield Finding(
+            platform=platform, account_id=one.account_id, rule=rule.name,
+            dimension=rule.dimension.value, report=delivery.REPORT, level=delivery.LEVEL,
+            severity=(own[0].severity if own else rule.severity).value, status=status,
+            observed="; ".join(a.line for a in own[:SHOWN]) + more, expected=rule.doc,
+            failing_share=min(1.0, days / subject_days), advice=rule.advice if own else "",
+            sample=tuple(a.sample() for a in own[:SHOWN]),
+        )  # fmt: skip
+
+
+class _Compared:
+    """Days of an account or a campaign without what cannot be compared, for each day to judge."""
+
+    def __init__(self, one: Delivery, campaign_id: str) -> None:
+        self._one = one
+        self._campaigns = [campaign_id] if campaign_id else list(one.campaigns)
+        self._cohorts = [
+            cohort for cohort in one.cohorts if not campaign_id or cohort.campaign_id == campaign_id
+        ]
+        self._kept: dict[tuple[str, frozenset[object]], dict[date, float]] = {}
+        self._spreads: dict[tuple[str, frozenset[object]], seasons.Spread | None] = {}
+
+    def values(self, metric: str, day: date) -> tuple[dict[date, float], seasons.Spread | None]:
+        """The series that the day is compared in, and how wide it spreads."""
+        without = frozenset(cohort for cohort in self._cohorts if cohort.differs(day))
+        stopped = frozenset(c for c in self._campaigns if self._silent(c, day))
+        key = (metric, without | stopped)
+        if key not in self._kept:
+            self._kept[key] = self._series(METRICS.index(metric), without, stopped)
+            self._spreads[key] = seasons.spread(self._kept[key], day)
+        return self._kept[key], self._spreads[key]
+
+    def any_expected(self, judged: Collection[date]) -> bool:
+        """Whether there is enough history for any of the days."""
+        return any(
+            seasons.expected(self.values(metric, day)[0], day) is not None
+            for metric in IN_SEASON
+            for day in judged
+        )
+
+    def _silent(self, campaign_id: str, day: date) -> bool:
+        """Whether the campaign has stopped, and is not there on the day."""
+        if campaign_id not in self._one.stopped:
+            return False
+        return not any(self._one.campaigns.get(campaign_id, {}).get(day, NOTHING))
+
+    def _series(
+        self, metric: int, without: Collection[delivery.Cohort], stopped: Collection[str]
+    ) -> dict[date, float]:
+        series = dict.fromkeys(self._one.days, 0.0)
+        for campaign_id in self._campaigns:
+            if campaign_id in stopped:
+                continue
+            for day, totals in self._one.campaigns.get(campaign_id, {}).items():
+                series[day] += totals[metric]
+        for cohort in without:
+            if cohort.campaign_id in stopped:
+                continue
+            for day, totals in self._one.cohorts[cohort].items():
+                if day in series:
+                    series[day] = max(0.0, series[day] - totals[metric])
+        return series
+
+
+def _out_of_season(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
+    """Episodes of the account, and of campaigns on days on which the account is not odd itself."""
+    first = judged[0]
+    days = [first - DAY * n for n in range(BEFORE, 0, -1) if first - DAY * n in one.days]
+    days += judged
+    account = _Compared(one, "")
+    of_account = {day: worst for day in days if (worst := _worst(account, day))}
+    through: dict[date, str] = {}
+    for campaign_id in one.campaigns:
+        campaign = _Compared(one, campaign_id)
+        odd = {}
+        for day in days:
+            worst, whole = _worst(campaign, day), of_account.get(day)
+            if worst is None:
+                continue
+            if whole and whole[1].way.upwards == worst[1].way.upwards:
+                if abs(worst[1].excess) > abs(whole[1].excess) / 2 and worst[0] == whole[0]:
+                    through[day] = campaign_id
+            elif _matters(*worst, account, day):
+                odd[day] = worst
+        yield from _told(odd, first, campaign_id)
+    yield from _told(of_account, first, through=through)
+
+
+def _worst(compared: _Compared, day: date) -> tuple[str, Departure] | None:
+    """The metric that departs the furthest on a day."""
+    worst: tuple[str, Departure] | None = None
+    for metric in IN_SEASON:
+        values, spread = compared.values(metric, day)
+        found = seasons.departure(values, day, spread) if day in values else None
+        if found and (worst is None or found.size > worst[1].size):
+            worst = metric, found
+    return worst
+
+
+def _matters(metric: str, found: Departure, account: _Compared, day: date) -> bool:
+    usual = seasons.expected(account.values(metric, day)[0], day)
+    needed = MATERIAL * (seasons.LIMIT / max(found.size, seasons.LIMIT)) ** 2
+    return usual is not None and abs(found.excess) >= needed * usual
+
+
+def _told(
+    odd: Mapping[date, tuple[str, Departure]],
+    first: date,
+    campaign_id: str = "",
+    through: Mapping[date, str] | None = None,
+) -> Iterator[Anomaly]:
+    """One anomaly for each episode that begins on ``first`` or later."""
+    for episode in seasons.episodes(odd[day][1] for day in sorted(odd)):
+        if episode.since < first:
+            continue
+        worst = next(day for day, (_, found) in odd.items() if found.like(episode))
+        yield Anomaly(
+            rule=_OF_WAY[episode.way], metric=odd[worst][0], campaign_id=campaign_id,
+            severity=_severity(episode, of_account=not campaign_id), episode=episode,
+            through=(through or {}).get(worst, ""),
+        )  # fmt: skip
+
+
+def _severity(episode: Departure, *, of_account: bool) -> Severity:
+    """By size; a gap is at least medium, of a whole account high."""
+    if episode.size >= HIGH or (episode.way is Way.GAP and of_account):
+        return Severity.HIGH
+    if episode.size >= MEDIUM or episode.way is Way.GAP:
+        return Severity.MEDIUM
+    return Severity.LOW
+
+
+def _tracking(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
+    """Days of the account on which it delivered as ever, and nothing was converted."""
+    account, newest = _Compared(one, ""), max(one.days)
+    odd = {}
+    for day in judged:
+        values, spread = account.values("conversions", day)
+        found = seasons.departure(values, day, spread)
+        shown = account.values("impressions", day)[0].get(day, 0.0)
+        usual = seasons.expected(account.values("impressions", day)[0], day) or 0.0
+        if found is None or found.way is not Way.GAP or day > newest - LATE:
+            continue
+        if found.expected >= MANY_CONVERSIONS and shown > usual / 2:
+            odd[day] = "conversions", found
+    yield from _told(odd, judged[0])
+
+
+def _unlawful(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
+    """Campaign-days that no season makes lawful."""
+    impressions, clicks, spend = (METRICS.index(n) for n in ("impressions", "clicks", "spend"))
+    for campaign_id, days in one.campaigns.items():
+        for day in judged:
+            totals = days.get(day, NOTHING)
+            if totals[clicks] > totals[impressions] + FEW_CLICKS:
+                yield _plain(CLICKS_WERE_SHOWN, "clicks", campaign_id, day, totals[clicks])
+            if totals[spend] < 0:
+                yield _plain(DAYS_COST_SOMETHING, "spend", campaign_id, day, totals[spend])
+
+
+def _plain(rule: Rule, metric: str, campaign_id: str, day: date, observed: float) -> Anomaly:
+    episode = Departure(
+        way=Way.JUMP, since=day, until=day, size=0.0, observed=observed, expected=0.0
+    )
+    return Anomaly(
+        rule=rule, metric=metric, severity=Severity.HIGH, episode=episode, campaign_id=campaign_id
+    )
