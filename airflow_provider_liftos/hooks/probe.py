@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from datetime import UTC, datetime
 
 from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
+from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.resilience.backoff import Backoff
-from airflow_provider_liftos.resilience.limiter import Place
+from airflow_provider_liftos.resilience.limiter import Place, Turn
 from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.redact import redact
@@ -37,8 +38,20 @@ def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
 class _Unlimited:
     """No shared limits here: a test must answer within seconds, and it is a few calls."""
 
-    def reserve(self, places: Sequence[Place], max_wait: float | None = None) -> float:  # noqa: ARG002
-        return 0.0
+    def reserve(
+        self,
+        places: Sequence[Place],  # noqa: ARG002
+        max_wait: float | None = None,  # noqa: ARG002
+        lane: Lane = Lane.INTERACTIVE,  # noqa: ARG002
+        *,
+        had_turn: bool = False,  # noqa: ARG002
+    ) -> Turn:
+        return Turn(0.0)
+
+    def paused(self, keys: Collection[str]) -> bool:  # noqa: ARG002
+        return False
+
+    def correct(self, place: Place, **told: float | None) -> None: ...
 
     def pause(self, key: str, until: float) -> None: ...
 

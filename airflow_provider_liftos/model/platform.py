@@ -30,8 +30,8 @@ class Version:
 class Limit:
     """At most ``calls`` per ``per`` seconds; ``scope`` is ``app`` or ``account``.
 
-    ``option`` names the connection field that overrides ``calls``. With a ``path`` only calls to
-    that one count.
+    ``option`` names the connection field that overrides ``calls``. With a ``path``, which may hold
+    ``*``, only calls to those that match it count.
     """
 
     name: str
@@ -335,6 +335,7 @@ class Platform:
     than of others. ``notices`` reads from an answer's headers what a person should be told.
     ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None: any
     number. ``adopt`` reads a connection's extra, also as other tools have written it.
+    ``body_signals`` are what a body says of limits, where a platform does not in headers.
     ``usual_reports`` are what a pipeline brings unless told otherwise. A platform with a
     ``query_language`` takes reports made of users' own queries.
     """
@@ -376,6 +377,7 @@ class Platform:
     adopt: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda extra: extra
     usual_reports: tuple[str, ...] = USUAL_REPORTS
     query_language: str = ""
+    body_signals: Callable[[bytes], Sequence[Signal]] = lambda _body: ()
     coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
 
     def stream(self, name: str) -> Stream:

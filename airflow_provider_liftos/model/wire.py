@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class Verdict(Enum):
@@ -26,6 +26,17 @@ class Verdict(Enum):
     FATAL = "fatal"
 
 
+class Lane(IntEnum):
+    """Who goes first where there is not room for all.
+
+    A person who waits; then the newest days; then history.
+    """
+
+    INTERACTIVE = 0
+    FRESH = 1
+    BULK = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call, before authorization.
@@ -36,6 +47,7 @@ class Request:
     ``account`` selects the account's limits and breaker; ``via`` is the account through which the
     token reaches it, where that is another. ``cost`` is what the platform counts.
     ``repeatable`` is false for calls that create something: they are never sent twice blindly.
+    ``lane`` None is the session's.
     """
 
     method: str
@@ -49,6 +61,7 @@ class Request:
     via: str | None = None
     cost: int = 1
     repeatable: bool = True
+    lane: Lane | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +149,17 @@ class Signal:
     """What a response says about a limit: how much is used, and how long to wait (seconds).
 
     ``key`` is the scope of the limit, ``app`` or ``account``. ``account`` is the one that the
-    response names itself, for calls that are of none, such as a batch.
+    response names itself, for calls that are of none, such as a batch. ``limit`` is the name of the
+    one limit it is about, where there are several. ``rate`` is what the platform allows, in
+    requests (or points) per second, ``left`` how many more it takes now, ``cost`` what this one
+    came to.
     """
 
     key: str
-    used: float
+    used: float = 0.0
     wait: float = 0.0
     account: str | None = None
+    limit: str = ""
+    rate: float | None = None
+    left: float | None = None
+    cost: float | None = None

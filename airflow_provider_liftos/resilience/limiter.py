@@ -1,106 +1,52 @@
 """Request limits that all processes share.
 
-Each limit is a key with its *theoretical arrival time* (the generic cell rate algorithm, GCRA): a
-request is not counted but given a moment to be sent at. Reserving it is one short transaction;
-nobody polls, and who came first goes first. What the platform says about its limits is laid over
-that: ``pause`` and ``slow``.
+Reserving a place is one short transaction; nobody polls, and who came first goes first. What the
+platform says about its limits is laid over that: ``pause`` and ``correct``.
 
 A request under several limits takes a place in all of them at the moment the slowest allows, so
 each one sees requests only when they are really sent. A request that waits for one key therefore
 also keeps later requests behind it on the keys they have in common: pass ``max_wait`` and come
-back later rather than hold a place for long.
+back later rather than hold a place for long. One that waits for its lane's turn holds no place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Throttled
+from airflow_provider_liftos.model.wire import Lane
+from airflow_provider_liftos.resilience.places import Place, Standing
 from airflow_provider_liftos.state.store import StateStore, insert_into
 from airflow_provider_liftos.state.tables import limiter
 
-# From this share of the allowance on, a key is held back, up to a minute when all is used.
-_SLOW_FROM = 0.75
-_SLOW_SECONDS = 60.0
+__all__ = ["KeyState", "Limiter", "Place", "Turn"]
+
+_COLUMNS = [column for column in limiter.c if column.name != "org_id"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One request's place under one limit: ``calls`` per ``per`` seconds for ``key``.
+class Turn:
+    """Seconds to wait, and whether there is a place afterwards; else it is to be asked for then."""
 
-    ``burst`` requests may go at once after a quiet time; no window of ``per`` seconds ever holds
-    more than ``calls + burst - 1``. So by default (1) requests are spaced evenly and the limit is
-    never exceeded; ``Place.capped`` allows bursts within the limit instead of on top of it.
-    ``cost`` is what the request weighs where a platform counts points.
-    """
-
-    key: str
-    calls: float
-    per: float
-    burst: float | None = None
-    cost: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Raise ``ConfigurationError`` for a limit that lets nothing pass."""
-        if self.calls <= 0 or self.per <= 0 or self.cost < 0 or self._at_once < 1:
-            raise ConfigurationError(
-                f"The limit {self.key!r} of {self.calls} calls per {self.per} s (burst "
-                f"{self.burst}, cost {self.cost}) makes no sense.",
-                hint="Calls, seconds and cost are positive, a burst is at least 1.",
-            )
-
-    @classmethod
-    def capped(cls, key: str, calls: float, per: float, burst: float, cost: float = 1.0) -> Place:
-        """Bursts, yet never more than ``calls`` in any window of ``per`` seconds.
-
-        The price is the sustained rate: ``calls - burst + 1`` per window.
-        """
-        return cls(key, calls - burst + 1, per, burst, cost)
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two requests of cost 1."""
-        return self.per / self.calls
-
-    @property
-    def increment(self) -> float:
-        """Seconds this request occupies."""
-        return self.cost * self.interval
-
-    @property
-    def tolerance(self) -> float:
-        """How far ahead of the even rhythm a request may be, in seconds."""
-        return self._at_once * self.interval
-
-    @property
-    def _at_once(self) -> float:
-        return 1.0 if self.burst is None else self.burst
-
-    def earliest(self, now: float, tat: float, paused_until: float) -> float:
-        """The first moment this limit alone allows, given what is stored for its key."""
-        return max(now, paused_until, max(now, tat) + self.increment - self.tolerance)
-
-    def tat_after(self, send_at: float, tat: float) -> float:
-        """The key's theoretical arrival time once a request was given ``send_at``.
-
-        One that costs more than a burst has been saved for since before it is sent.
-        """
-        saving_since = send_at - max(0.0, self.increment - self.tolerance)
-        return max(tat, saving_since) + self.increment
+    wait: float
+    placed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyState:
-    """Where one key stands; moments are epoch seconds."""
+    """Where one key stands; moments are epoch seconds, ``told_rate`` requests per second."""
 
     key: str
     busy_until: float
     paused_until: float
+    told_rate: float = 0.0
 
 
 class Limiter:
@@ -110,34 +56,51 @@ class Limiter:
         self._store = store
         self._org_id = org_id
 
-    def reserve(self, places: Sequence[Place], max_wait: float | None = None) -> float:
-        """Take a place under every limit; returns the seconds to wait before sending.
+    def reserve(
+        self,
+        places: Sequence[Place],
+        max_wait: float | None = None,
+        lane: Lane = Lane.FRESH,
+        *,
+        had_turn: bool = False,
+    ) -> Turn:
+        """Take a place under every limit, or the lane's next turn to do so.
 
         Raises:
             Throttled: the wait would exceed ``max_wait`` seconds; nothing was reserved.
             ConfigurationError: two of the places have the same key.
         """
         if not places:
-            return 0.0
+            return Turn(0.0)
         # In one order for everybody: rows are locked one after the other.
         ordered = sorted(places, key=lambda place: place.key)
         _refuse_doubles(ordered)
         with self._store.write() as connection:
             found = self._locked(connection, [place.key for place in ordered])
             now = self._store.clock.now()  # only here: getting the lock may have taken a while
-            send_at, slowest = max(
-                (place.earliest(now, *found[place.key]), place.key) for place in ordered
+            asked = [
+                (place.told(found[place.key].told_rate), found[place.key]) for place in ordered
+            ]
+            answer = _answer(asked, now, lane, had_turn=had_turn)
+            late = max_wait is not None and answer.at - now > max_wait
+            for place, before in asked:
+                after = _after(place, before, answer, lane, now, late=late, had_turn=had_turn)
+                self._keep(connection, place.key, before, after)
+        if late:
+            raise Throttled(
+                f"The limit {answer.slowest} is used up for {answer.at - now:.0f} s.",
+                retry_at=answer.at,
+                hint="It goes on by itself.",
             )
-            if max_wait is not None and send_at - now > max_wait:
-                raise Throttled(
-                    f"The limit {slowest} is used up for {send_at - now:.0f} s.",
-                    retry_at=send_at,
-                    hint="It goes on by itself.",
-                )
-            for place in ordered:
-                tat = place.tat_after(send_at, found[place.key][0])
-                connection.execute(update(limiter).where(self._is(place.key)).values(tat=tat))
-        return send_at - now
+        return Turn(answer.at - now, placed=answer.placed)
+
+    def paused(self, keys: Collection[str]) -> bool:
+        """Whether the platform has asked to send nothing now on one of these."""
+        latest = select(func.max(limiter.c.paused_until)).where(
+            limiter.c.org_id == self._org_id, limiter.c.key.in_(keys)
+        )
+        with self._store.read() as connection:
+            return (connection.scalar(latest) or 0.0) > self._store.clock.now()
 
     def pause(self, key: str, until: float) -> None:
         """Send nothing on ``key`` before ``until``, as the platform asked; never shortens."""
@@ -149,42 +112,115 @@ class Limiter:
                 .values(paused_until=until)
             )
 
-    def slow(self, key: str, utilisation: float) -> None:
-        """The platform says that this share (0 to 1) of the allowance is used.
+    def correct(
+        self,
+        place: Place,
+        *,
+        rate: float | None = None,
+        left: float | None = None,
+        cost: float | None = None,
+    ) -> None:
+        """Believe the platform where it knows better.
 
-        Up to 0.75 nothing happens; from there on each such answer pauses the key for longer, up
-        to a minute at 1. Because each answer does so, the rate settles where the allowance
-        recovers as fast as it is used, also when other programs draw on it.
+        ``rate`` (requests per second) holds until it names another, unless ours is lower anyway;
+        ``left`` is how many more it takes now, ``cost`` what the request of that place came to.
         """
-        if utilisation <= _SLOW_FROM:
-            return
-        share = min(1.0, (utilisation - _SLOW_FROM) / (1.0 - _SLOW_FROM))
-        self.pause(key, self._store.clock.now() + share * _SLOW_SECONDS)
+        with self._store.write() as connection:
+            before = self._locked(connection, [place.key])[place.key]
+            now = self._store.clock.now()
+            after = before
+            if cost is not None:
+                after = place.settled(cost, after)
+            if left is not None:
+                after = place.told(before.told_rate).left(left, now, after)
+            self._keep(connection, place.key, before, after)
+            if rate is not None and rate > 0:
+                connection.execute(
+                    update(limiter).where(self._is(place.key)).values(told_rate=rate)
+                )
 
     def state(self) -> list[KeyState]:
         """All keys of the organization, by name."""
-        columns = (limiter.c.key, limiter.c.tat, limiter.c.paused_until)
+        columns = (limiter.c.key, limiter.c.tat, limiter.c.paused_until, limiter.c.told_rate)
         with self._store.read() as connection:
             rows = connection.execute(
                 select(*columns).where(limiter.c.org_id == self._org_id).order_by(limiter.c.key)
             ).all()
-        return [KeyState(key=key, busy_until=tat, paused_until=until) for key, tat, until in rows]
+        return [
+            KeyState(key=key, busy_until=tat, paused_until=until, told_rate=rate)
+            for key, tat, until, rate in rows
+        ]
 
-    def _locked(
-        self, connection: Connection, keys: Sequence[str]
-    ) -> dict[str, tuple[float, float]]:
-        """``tat`` and ``paused_until`` per key, kept from others until the transaction ends."""
+    def _locked(self, connection: Connection, keys: Sequence[str]) -> dict[str, Standing]:
+        """Where these keys stand, kept from others until the transaction ends."""
         rows = insert_into(connection, limiter).values(
-            [{"org_id": self._org_id, "key": key, "tat": 0.0, "paused_until": 0.0} for key in keys]
+            [{"org_id": self._org_id, "key": key} for key in keys]
         )
         # Writing a value over itself creates, locks and reads a row in one statement.
         locked = rows.on_conflict_do_update(
             index_elements=["org_id", "key"], set_={"tat": limiter.c.tat}
-        ).returning(limiter.c.key, limiter.c.tat, limiter.c.paused_until)
-        return {key: (tat, until) for key, tat, until in connection.execute(locked)}
+        ).returning(*_COLUMNS)
+        return {row["key"]: _standing(row) for row in connection.execute(locked).mappings()}
+
+    def _keep(self, connection: Connection, key: str, before: Standing, after: Standing) -> None:
+        was, now = asdict(before), asdict(after)
+        changed: dict[str, Any] = {name: now[name] for name in now if now[name] != was[name]}
+        if "counts" in changed:
+            changed["counts"] = json.dumps(sorted(changed["counts"].items()))
+        if changed:
+            connection.execute(update(limiter).where(self._is(key)).values(**changed))
 
     def _is(self, key: str) -> ColumnElement[bool]:
         return and_(limiter.c.org_id == self._org_id, limiter.c.key == key)
+
+
+def _standing(row: Mapping[str, Any] | Any) -> Standing:
+    parts = {name: value for name, value in row.items() if name != "key"}
+    return Standing(**{**parts, "counts": dict(json.loads(row["counts"] or "[]"))})
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A moment, the key that allows it last, and whether it is for sending or for asking again."""
+
+    at: float
+    slowest: str
+    placed: bool
+
+
+_Asked = Sequence[tuple[Place, Standing]]
+
+
+def _answer(asked: _Asked, now: float, lane: Lane, *, had_turn: bool) -> _Answer:
+    turn, slowest = max((place.turn(now, standing, lane), place.key) for place, standing in asked)
+    if turn > now and not had_turn:
+        return _Answer(turn, slowest, placed=False)
+    moment = now
+    while True:
+        found = max((p.earliest(now, moment, standing, lane), p.key) for p, standing in asked)
+        if found[0] <= moment:
+            return _Answer(moment, slowest, placed=True)
+        moment, slowest = found
+
+
+def _after(
+    place: Place,
+    before: Standing,
+    answer: _Answer,
+    lane: Lane,
+    now: float,
+    *,
+    late: bool,
+    had_turn: bool,
+) -> Standing:
+    """What is kept of one limit after an answer."""
+    if late:
+        # Only where it will wait: on the other keys there is room meanwhile.
+        return place.seen(answer.at, before, lane) if place.key == answer.slowest else before
+    after = place.seen(answer.at, before, lane)
+    if before.higher_until(lane) > now and not had_turn:
+        after = place.turn_taken(answer.at if not answer.placed else now, after, lane)
+    return place.taken(answer.at, after) if answer.placed else after
 
 
 def _refuse_doubles(ordered: Sequence[Place]) -> None:

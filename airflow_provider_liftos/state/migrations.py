@@ -38,7 +38,14 @@ def create_tokens(connection: Connection) -> None:
     tables.tokens.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Step, ...] = (create_tables, create_oauth_states, create_tokens)
+def limits_know_lanes(connection: Connection) -> None:
+    """Limits count windows, know lanes, and keep the rate that a platform names."""
+    for name in ("told_rate", "counts", "interactive_until", "fresh_until", "fresh_turn",
+                 "bulk_turn"):  # fmt: skip
+        add_column(connection, tables.limiter.c[name])
+
+
+STEPS: tuple[Step, ...] = (create_tables, create_oauth_states, create_tokens, limits_know_lanes)
 
 
 def add_column(connection: Connection, column: Column[object]) -> None:

@@ -45,6 +45,12 @@ limiter = Table(
     _key("key"),
     _seconds("tat"),  # theoretical arrival time of the next request (GCRA)
     _seconds("paused_until"),  # the platform's own word: nothing before this moment
+    _seconds("told_rate"),  # requests per second that the platform says it allows; 0: not told
+    _text("counts"),  # JSON: what was sent in each part of the last window
+    _seconds("interactive_until"),  # until then, that lane is taken to be at work
+    _seconds("fresh_until"),
+    _seconds("fresh_turn"),  # when the lane may next take a place while a higher one is at work
+    _seconds("bulk_turn"),
 )
 
 leases = Table(

@@ -1,6 +1,6 @@
 """A session: one connection's way to one platform, as a flow per call.
 
-Order of a call: place in the limiter, leave of the breaker, authorize, send, hear what the answer
+Order of a call: place under the limits, leave of the breaker, authorize, send, hear what the answer
 says of limits, judge it, and then return, wait and repeat, or raise an error of ``model.errors``.
 """
 
@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from airflow_provider_liftos.model.errors import (
@@ -24,6 +25,7 @@ from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import (
     BrokenStream,
     Judgement,
+    Lane,
     Request,
     Response,
     VendorError,
@@ -31,6 +33,7 @@ from airflow_provider_liftos.model.wire import (
     judge,
 )
 from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.resilience.budget import RetryBudget
 from airflow_provider_liftos.state.tokens import Kept, Tokens
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
 from airflow_provider_liftos.transport.grants import Grants, Held
@@ -43,7 +46,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_DEFAULT_PENALTY = 60.0
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 
 
@@ -102,6 +104,7 @@ class Session:
 
     ``via`` names for some accounts another one through which the token reaches them. ``tokens`` are
     shared with other processes; ``seen`` is told of each new secret, ``after`` of what was kept.
+    ``caps`` are the deployment's, by the names of the limits' options.
     """
 
     def __init__(
@@ -116,11 +119,14 @@ class Session:
         tokens: Tokens | None = None,
         seen: Callable[[Mapping[str, Secret]], None] = lambda _secrets: None,
         after: Callable[[Kept], None] = lambda _kept: None,
+        caps: Mapping[str, float] = MappingProxyType({}),
+        lane: Lane = Lane.FRESH,
     ) -> None:
         self.platform = platform
         self.credentials = credentials
         self.usage = Usage()
-        self.pace = Pace(platform, credentials, limiter, now, self.usage.warn)
+        self.pace = Pace(platform, credentials, limiter, now, self.usage.warn, caps=caps, lane=lane)
+        self._budget = RetryBudget()
         self._breaker = breaker
         self._backoff = backoff or Backoff()
         self._now = now
@@ -202,6 +208,8 @@ class Session:
             return max(wait, 0.0)
         if self._backoff.exhausted(attempt) or not request.repeatable:
             raise error
+        if not self._budget.spend(self._key(request)):
+            raise error
         self.usage.resent += 1
         return self._backoff.delay(attempt, _JITTER)
 
@@ -209,16 +217,15 @@ class Session:
         self, request: Request, take: Callable[[bytes], None] | None = None
     ) -> Flow[Response]:
         key = self._key(request)
-        wait = yield Do(lambda: self._admit(key, request))
-        if wait > 0:
-            self.usage.throttled_seconds += wait
-            yield Sleep(wait)
+        self.usage.throttled_seconds += yield from self.pace.enter(request)
+        yield Do(lambda: self._breaker.admit(key))
+        self._budget.asked(key)
         held = yield from self._grants.ready()
         self._lay(held)
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
-        yield from self.pace.heed(request, {request.account: [response.headers]})
+        yield from self.pace.heed(request, {request.account: [response.headers]}, response.body)
         try:
             yield from self._weigh(key, request, response)
         except NotAuthorized as error:
@@ -267,10 +274,6 @@ class Session:
         yield from self._weigh(key, asked, response)
         return response
 
-    def _admit(self, key: str, request: Request) -> float:
-        self._breaker.admit(key)
-        return self.pace.reserve(request)
-
     def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
         """Judge the answer; a bad one raises."""
         error = self.platform.error(response)
@@ -291,8 +294,11 @@ class Session:
         judgement = judge(self.platform.rules, status, error)
         if judgement.verdict is Verdict.RETRY:
             yield Do(lambda: self._breaker.fail(key))
+            if wait := self.pace.retry_after(headers):
+                scope = "account" if request.account else "app"
+                yield from self.pace.hold(request, scope, self._now() + wait)
         if judgement.verdict is Verdict.THROTTLED:
-            until = self._now() + (error.wait or self._headers_wait(headers, request))
+            until = self._now() + (error.wait or self.pace.penalty(headers, request.account))
             # One locked account is no reason to keep the others waiting.
             alone = self._alone(headers, request) if judgement.one_account else ()
             for account in alone:
@@ -308,10 +314,6 @@ class Session:
             return [request.account]
         told = self.platform.signals(headers, None)
         return list(dict.fromkeys(s.account for s in told if s.account and s.wait > 0))
-
-    def _headers_wait(self, headers: Mapping[str, str], request: Request) -> float:
-        waits = [s.wait for s in self.platform.signals(headers, request.account)]
-        return max([w for w in waits if w > 0], default=_DEFAULT_PENALTY)
 
     def refusal(
         self, judgement: Judgement, account: str | None, status: int | None, retry_at: float = 0.0
