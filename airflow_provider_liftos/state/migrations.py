@@ -45,7 +45,18 @@ def limits_know_lanes(connection: Connection) -> None:
         add_column(connection, tables.limiter.c[name])
 
 
-STEPS: tuple[Step, ...] = (create_tables, create_oauth_states, create_tokens, limits_know_lanes)
+def create_alerts(connection: Connection) -> None:
+    """What people are told of, and what they have been told."""
+    tables.alerts.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Step, ...] = (
+    create_tables,
+    create_oauth_states,
+    create_tokens,
+    limits_know_lanes,
+    create_alerts,
+)
 
 
 def add_column(connection: Connection, column: Column[object]) -> None:

@@ -238,6 +238,28 @@ audit_log = Table(
     Index("audit_log_created", "org_id", "created_at"),
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    _key("org_id"),
+    _key("key"),  # what it is about; the same trouble is one alert
+    _text("kind", required=True),  # freshness
+    _text("platform"),
+    _text("account_id"),
+    _text("severity", required=True),
+    _text("text", required=True),
+    _text("advice"),
+    _text("state", required=True),  # open, resolved
+    _count("episodes"),  # how often it was opened
+    _moment("opened_at", required=True),
+    _moment("seen_at", required=True),
+    _moment("resolved_at"),
+    _moment("told_at"),  # when people were last told of this episode; null: not yet
+    _text("told_severity"),
+    _count("resolution_told"),
+    Index("alerts_state", "org_id", "state", "opened_at"),
+)
+
 # The only table without an organization: it is about the store itself.
 schema_version = Table(
     "schema_version",

@@ -1,0 +1,18 @@
+"""Every hour: is the data of each platform, account and table there when it is due?
+
+Who is to be told of what is late goes into ``notifiers``, for instance a ``SlackWebhookNotifier``
+with text ``{{ alert_text }}``, or a ``SmtpNotifier`` with subject ``{{ alert_title }}``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG
+
+from airflow_provider_liftos.operators.quality_watch import LiftosQualityWatchOperator
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+with DAG("liftos_quality_watch", schedule="@hourly", start_date=START, tags=["liftos"]):
+    LiftosQualityWatchOperator(task_id="watch", deadlines={}, notifiers=[])
