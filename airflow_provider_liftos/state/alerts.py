@@ -134,7 +134,9 @@ class Alerts:
         insert = insert_into(connection, table).values(
             {"opened_at": now, "episodes": 1, "resolution_told": 0, **whole}
         )
-        connection.execute(insert.on_conflict_do_update(index_elements=["org_id", "key"], set_=values))
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["org_id", "key"], set_=values)
+        )
 
     def _set(self, connection: Connection, keys: Sequence[str], **values: Any) -> None:
         for key in keys:
