@@ -14,12 +14,12 @@ from airflow_provider_liftos.hooks import config, configuration, registry
 from airflow_provider_liftos.hooks.report_types import reports_for
 from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.operators.assets import platform_asset
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.extract import LiftosExtractOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.platforms import get
 
 _LOG = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class PlatformPipeline:
 
     ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
     None means the usual ones of the platform, and all of its streams. A run without a window takes
-    ``last_days`` days. ``block_on``, ``minimum_score`` and ``severities`` (of rules, by name) are
-    the audit's.
+    ``last_days`` days. ``block_on``, ``minimum_score``, ``on_block`` (quarantine or
+    fail), and ``severities`` and ``thresholds`` of rules by name, are the audit's.
     ``defaults`` are values of a run's params for when nobody gives others.
 
     Scheduled runs also bring days that are missing behind theirs. ``history_since`` names the first
@@ -56,7 +56,9 @@ class PlatformPipeline:
         on_partial: str = "fail",
         block_on: Sequence[str] = ("critical",),
         minimum_score: float = 60.0,
+        on_block: str = "quarantine",
         severities: Mapping[str, str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
         deferrable: bool = True,
         defaults: Mapping[str, Any] | None = None,
         history_since: date | str | None = None,
@@ -74,7 +76,9 @@ class PlatformPipeline:
         self.on_partial = on_partial
         self.block_on = list(block_on)
         self.minimum_score = minimum_score
+        self.on_block = on_block
         self.severities = dict(severities or {})
+        self.thresholds = dict(thresholds or {})
         self.deferrable = deferrable
         self.defaults = dict(defaults or {})
         self.history_since = history_since
@@ -192,10 +196,11 @@ class PlatformPipeline:
                 task_id="load", normalized=normalize.output, trigger_rule=TriggerRule.ALL_DONE,
                 doc_md=LiftosLoadOperator.__doc__, **target, **common,
             )  # fmt: skip
-            audit = LiftosAuditOperator(
+            audit = LiftosQualityGateOperator(
                 task_id="audit", loaded=load.output, planned=plan.output, block_on=self.block_on,
-                minimum_score=self.minimum_score, severities=self.severities,
-                doc_md=LiftosAuditOperator.__doc__, **target, **common,
+                minimum_score=self.minimum_score, on_block=self.on_block,
+                severities=self.severities, thresholds=self.thresholds,
+                doc_md=LiftosQualityGateOperator.__doc__, **target, **common,
             )  # fmt: skip
             publish = LiftosPublishOperator(
                 task_id="publish", audited=audit.output, on_partial=self.on_partial,

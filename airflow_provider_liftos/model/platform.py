@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from airflow_provider_liftos.model.consent import Consent
 from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.quality import Quality
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.unified import Kind
@@ -379,6 +380,7 @@ class Platform:
     query_language: str = ""
     body_signals: Callable[[bytes], Sequence[Signal]] = lambda _body: ()
     coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
+    quality: Quality = field(default_factory=Quality)
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; ConfigurationError lists the others."""

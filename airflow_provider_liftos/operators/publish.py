@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.warehouses.contract import Restatement
 
 _NAMED = 3
+_HELD = frozenset({"quarantine", "fail"})
 
 
 class LiftosPublishOperator(LiftosOperator):
@@ -62,7 +63,7 @@ class LiftosPublishOperator(LiftosOperator):
             manifest = read_manifest(staging, self.audited)
             verdicts = staging.read_json(str(self.audited["decisions"]))
             entry.window = days_of(manifest)
-            held = {d["fingerprint"]: d for d in verdicts["decisions"] if d["verdict"] == "block"}
+            held = {d["fingerprint"]: d for d in verdicts["decisions"] if d["verdict"] in _HELD}
             missing = verdicts.get("missing") or {}
             store = config.state_store()
             warehouse = open_warehouse(

@@ -1,7 +1,7 @@
 """The audit of a run: all its slices at once, one decision each.
 
 Rows are judged where they are staged, sums where they were loaded (the audit schema). Nothing here
-publishes, deletes or discards: a blocked slice leaves published days as they were.
+publishes, deletes or discards: a quarantined slice leaves published days as they were.
 """
 
 from __future__ import annotations
@@ -15,11 +15,24 @@ from typing import Any
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.platform import Coverage
+from airflow_provider_liftos.model.quality import Owner, Quality
 from airflow_provider_liftos.model.report import Account, Report
-from airflow_provider_liftos.model.unified import TABLES
-from airflow_provider_liftos.quality import days, facts, frames, gx, settled, suites
+from airflow_provider_liftos.model.unified import PERFORMANCE, TABLES, Table
+from airflow_provider_liftos.quality import (
+    days,
+    facts,
+    frames,
+    gx,
+    hierarchy,
+    peers,
+    settled,
+    suites,
+)
+from airflow_provider_liftos.quality.evidence import Evidence
 from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
+from airflow_provider_liftos.quality.history import History
 from airflow_provider_liftos.quality.policy import Policy, by_account, decide
+from airflow_provider_liftos.quality.remedies import advice
 from airflow_provider_liftos.quality.rows import judge_rows, verdict
 from airflow_provider_liftos.quality.rules import ROW_RULES, Rule, catalogue, relation_rules
 from airflow_provider_liftos.quality.score import Score, score
@@ -51,9 +64,9 @@ class AuditOutcome:
         return tuple(f for f in self.findings if f.status in bad)
 
     @property
-    def blocked(self) -> tuple[Decision, ...]:
+    def quarantined(self) -> tuple[Decision, ...]:
         """Decisions against publishing."""
-        return tuple(d for d in self.decisions if d.verdict is Verdict.BLOCK)
+        return tuple(d for d in self.decisions if d.verdict in {Verdict.QUARANTINE, Verdict.FAIL})
 
     def to_json(self) -> dict[str, Any]:
         """Scores and decisions, small enough to travel between tasks."""
@@ -79,7 +92,10 @@ def audit(
     delay_days: int = 1,
     exact: Collection[str] = (),
     coverage: Callable[[Report], Coverage] = lambda _report: Coverage(),
+    quality: Quality = suites.PLAIN,
+    restatement_days: int = 28,
     severities: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float] | None = None,
     table_of: TableOf | None = None,
     staging: Staging | None = None,
 ) -> AuditOutcome:
@@ -89,17 +105,23 @@ def audit(
     ``today`` is a moment, read in each account's zone, or one day for all. ``previous`` are days
     published before; None asks the warehouse. ``delay_days`` is how late the platform is by nature.
     ``exact`` names reports whose breakdown values partition every row; ``coverage`` says what rows
-    of a report may lack by the platform's own rules. ``severities`` regrades rules by name.
+    of a report may lack by the platform's own rules. ``quality`` is what the platform declares of
+    good data, ``restatement_days`` for how long it restates a day. ``severities`` regrades rules by
+    name, ``thresholds`` says what some tolerate (see ``Rule``).
     ``staging`` is where the manifest's files are; without it they are taken to be paths of this
     host, as they were when they were loaded.
 
     Raises:
-        ConfigurationError: a regraded rule or its severity does not exist.
+        ConfigurationError: a rule that is to be changed, or its severity, does not exist.
         StagingUnavailable: the store of the files does not answer; nothing is decided then.
         WarehouseError: the warehouse cannot be asked; nothing is decided then.
     """
     table_of = table_of or (lambda result: result.table)
-    run = _Run(manifest, warehouse, table_of, severities, staging)
+    evidence = Evidence(
+        manifest=manifest, warehouse=warehouse, quality=quality, today=today,
+        restatement_days=restatement_days,
+    )  # fmt: skip
+    run = _Run(evidence, table_of, staging, Terms(severities=severities, thresholds=thresholds))
     known = days.published_days(warehouse, manifest) if previous is None else previous
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
@@ -114,9 +136,17 @@ def audit(
                 manifest=manifest, loaded=loaded, published=known, standing=standing,
                 today=today, delay_days=delay_days, exact=exact, coverage=coverage,
                 able=_able(warehouse, manifest),
-            )
+            ),
+            History(
+                manifest=manifest, loaded=loaded, published=known, standing=standing,
+                today=today, delay_days=delay_days, restatement_days=restatement_days,
+                coverage=coverage,
+            ),
         ),
-        *run.account_findings(facts.accounts_present(manifest, reasons)),
+        *run.account_findings(
+            accounts_present=facts.accounts_present(manifest, reasons),
+            platforms_agree=peers.agreement(manifest, loaded, peers.others(warehouse, manifest)),
+        ),
     )  # fmt: skip
     scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
     return AuditOutcome(
@@ -152,23 +182,34 @@ def _decisions(
     return tuple(decisions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a user has changed of the rules."""
+
+    severities: Mapping[str, str] | None = None
+    thresholds: Mapping[str, float] | None = None
+
+    def rules(self, table: Table = PERFORMANCE) -> dict[str, Rule]:
+        """The catalogue by these terms."""
+        return catalogue(table, self.severities, self.thresholds)
+
+
 class _Run:
     """What every finding of one audit shares."""
 
     def __init__(
-        self,
-        manifest: Manifest,
-        warehouse: days.Reader,
-        table_of: TableOf,
-        severities: Mapping[str, str] | None,
-        staging: Staging | None,
+        self, evidence: Evidence, table_of: TableOf, staging: Staging | None, terms: Terms
     ) -> None:
+        manifest = evidence.manifest
         self._manifest = manifest
         self._staging = staging
-        self._warehouse = warehouse
-        self._severities = severities
-        self._rules = catalogue(severities=severities)
+        self._warehouse = evidence.warehouse
+        self._evidence = evidence
+        self._quality = evidence.quality
+        self._terms = terms
+        self._rules = terms.rules()
         self._table_of = table_of
+        self._orphans: dict[Owner, hierarchy.Orphans] = {}
         self._tables = [table_of(result) for result in manifest.slices]
         self._snapshots: dict[str, tuple[dict[str, tuple[int, int]], dict[str, int]]] = {}
 
@@ -188,9 +229,9 @@ class _Run:
 
     def _of_table(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
         table = TABLES[name]
-        rules = catalogue(table, self._severities)
-        tallies = judge_rows(self._manifest, table, results, rules, self._staging)
-        checks = suites.row_checks(table)
+        rules = self._terms.rules(table)
+        tallies = judge_rows(self._manifest, table, results, rules, self._staging, self._quality)
+        checks = suites.row_checks(table, self._quality)
         for number, result in results.items():
             for rule in (*ROW_RULES, *relation_rules(table)):
                 own = [check for check in checks if check.rule == rule.name]
@@ -209,9 +250,9 @@ class _Run:
                 observed=f"the unified schema has no table {name!r}",
             )  # fmt: skip
 
-    def slice_findings(self, known: facts.Facts) -> Iterator[Finding]:
+    def slice_findings(self, known: facts.Facts, past: History) -> Iterator[Finding]:
         """Rules over whole slices."""
-        numbers = list(self._slice_numbers(known))
+        numbers = list(self._slice_numbers(known, past))
         suite = suites.number_suite("slices", suites.SLICE_LIMITS, self._rules)
         for row, rule, status, note in _judge_numbers(numbers, suite, suites.SLICE_LIMITS):
             yield self._finding(
@@ -219,15 +260,38 @@ class _Run:
                 failing_share=float(status is Status.FAILED),
             )  # fmt: skip
 
-    def _slice_numbers(self, known: facts.Facts) -> Iterator[dict[str, facts.Number]]:
+    def _slice_numbers(
+        self, known: facts.Facts, past: History
+    ) -> Iterator[dict[str, facts.Number]]:
         of_streams = Snapshots(manifest=self._manifest, delivered=known.loaded)
         for name, result in zip(self._tables, self._manifest.slices, strict=True):
-            if result.slice.report or name not in TABLES:
-                yield known.numbers(result) if result.slice.report else {}
+            if result.slice.report:
+                yield {**known.numbers(result), **past.numbers(result)}
+                continue
+            if name not in TABLES:
+                yield {}
                 continue
             (loaded, living), account = self._entities(name), result.slice.account_id
             standing = known.standing.get(result.slice.fingerprint())
-            yield of_streams.numbers(result, loaded.get(account), living.get(account, 0), standing)
+            rows = loaded.get(account)
+            numbers = of_streams.numbers(result, rows, living.get(account, 0), standing)
+            if rows and result.status == "complete":
+                numbers["hierarchy_intact"] = self._hierarchy(result)
+            yield numbers
+
+    def _hierarchy(self, result: SliceResult) -> facts.Number:
+        account = result.slice.account_id
+
+        def known(table: str) -> bool:
+            loaded, living = self._entities(table)
+            return account in loaded or account in living
+
+        def orphans(owner: Owner) -> hierarchy.Orphans:
+            if owner not in self._orphans:
+                self._orphans[owner] = hierarchy.orphans(self._warehouse, self._manifest, owner)
+            return self._orphans[owner]
+
+        return hierarchy.number(result, self._quality.hierarchy, known, orphans)
 
     def _entities(self, name: str) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
         """By account, rows and rows too many under audit, and how many live as published."""
@@ -246,19 +310,29 @@ class _Run:
         name = self._table_of(result)
         return name not in TABLES or result.slice.account_id in self._entities(name)[0]
 
-    def account_findings(self, numbers: Mapping[str, facts.Number]) -> Iterator[Finding]:
-        """Rules over expected accounts."""
-        accounts = list(numbers)
-        rows = [{"accounts_present": number} for number in numbers.values()]
+    def account_findings(self, **numbers: Mapping[str, facts.Number]) -> Iterator[Finding]:
+        """Rules over accounts, expected or seen; ``numbers`` are by rule and account."""
+        accounts = list(dict.fromkeys(name for of_rule in numbers.values() for name in of_rule))
+        rows = [
+            {rule: of_rule[name] for rule, of_rule in numbers.items() if name in of_rule}
+            for name in accounts
+        ]
         suite = suites.number_suite("accounts", suites.ACCOUNT_LIMITS, self._rules)
         for row, rule, status, note in _judge_numbers(rows, suite, suites.ACCOUNT_LIMITS):
             yield self._finding(
                 self._rules[rule], status, accounts[row], observed=note,
+                number=rows[row].get(rule, facts.NOTHING)[0],
                 failing_share=float(status is Status.FAILED),
             )  # fmt: skip
 
     def _finding(
-        self, rule: Rule, status: Status, subject: SliceResult | str, **said: Any
+        self,
+        rule: Rule,
+        status: Status,
+        subject: SliceResult | str,
+        *,
+        number: float = 0.0,
+        **said: Any,
     ) -> Finding:
         whose: dict[str, Any] = {"account_id": subject} if isinstance(subject, str) else {
             "account_id": subject.slice.account_id,
@@ -266,11 +340,14 @@ class _Run:
             "report": subject.slice.report.name if subject.slice.report else subject.table,
             "level": str(subject.slice.report.level) if subject.slice.report else "",
         }  # fmt: skip
-        bad = status in {Status.FAILED, Status.NOT_EVALUATED}
+        told = {Status.NOT_EVALUATED: rule.advice}.get(status, "")
+        if status is Status.FAILED:
+            signs = self._evidence.signs(rule.name, subject, said.get("observed", ""), number)
+            told = advice(rule, self._quality, signs)
         return Finding(
             platform=self._manifest.platform, rule=rule.name, dimension=rule.dimension.value,
             severity=rule.severity.value, status=status, expected=rule.doc,
-            advice=rule.advice if bad else "", **whose, **said,
+            advice=told, **whose, **said,
         )  # fmt: skip
 
 

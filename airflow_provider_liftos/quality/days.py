@@ -56,6 +56,7 @@ class LoadedDay:
     rows: int
     duplicates: int
     sums: tuple[float | None, ...]
+    conversions: float | None = None
 
     @property
     def has_spend(self) -> bool:
@@ -66,7 +67,7 @@ class LoadedDay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedDay:
-    """A day as the ledger of publications has it."""
+    """A day as the ledger of publications has it; ``as_of`` is when it was asked for."""
 
     account_id: str
     report: str
@@ -74,6 +75,8 @@ class PublishedDay:
     date: date
     rows: int
     spend: float | None = None
+    conversions: float | None = None
+    as_of: datetime | None = None
 
     @property
     def has_spend(self) -> bool:
@@ -126,8 +129,9 @@ def _sums(
     outer = ", ".join(
         ident(n) for n in ("account_id", "report", "level", "date", "attribution_window")
     )
-    inner = ", ".join(f"SUM({ident(m)}) AS {ident(m)}" for m in METRICS)
-    sums = ", ".join(f"SUM({ident(m)})" for m in METRICS)
+    summed = ("conversions", *METRICS)
+    inner = ", ".join(f"SUM({ident(m)}) AS {ident(m)}" for m in summed)
+    sums = ", ".join(f"SUM({ident(m)})" for m in summed)
     found = warehouse.query(
         f"SELECT {outer}, SUM(n), SUM(n) - COUNT(*), {sums}"
         f" FROM (SELECT {key}, COUNT(*) AS n, {inner}"
@@ -136,12 +140,13 @@ def _sums(
         (manifest.org_id, manifest.platform, *params),
     )
     days: LoadedDays = {}
-    for account, report, level, day, window, rows, duplicates, *totals in found:
+    for account, report, level, day, window, rows, duplicates, conversions, *totals in found:
         of_day = days.setdefault((account, report, level), {}).setdefault(day, {})
         of_day[window] = LoadedDay(
             rows=int(rows),
             duplicates=int(duplicates),
-            sums=tuple(None if total is None else float(total) for total in totals),
+            sums=tuple(map(_number, totals)),
+            conversions=_number(conversions),
         )
     return days
 
@@ -166,31 +171,39 @@ def publications(warehouse: Reader, manifest: Manifest) -> Publications:
     return known
 
 
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+LOOKED_BACK = timedelta(days=43)  # six weeks, and the day before them
+
+
 def published_days(warehouse: Reader, manifest: Manifest) -> list[PublishedDay]:
-    """Published days of the manifest's window and one day to either side of it."""
+    """Published days of the manifest's window, of six weeks before it and one day after it."""
     windows = [r.slice.window for r in manifest.slices if r.slice.report]
     if not windows:
         return []
     ident = warehouse.layout.capabilities.ident
     columns = ", ".join(
-        ident(n) for n in ("account_id", "report", "level", "date", "rows", "spend")
-    )
+        ident(n) for n in ("account_id", "report", "level", "date", "rows", "spend", "conversions",
+                           "as_of")
+    )  # fmt: skip
     found = warehouse.query(
         f"SELECT {columns} FROM {warehouse.layout.published('loads')}"
         f" WHERE {_scope(ident)} AND {ident('date')} BETWEEN ? AND ?",
         (
             manifest.org_id,
             manifest.platform,
-            min(w.since for w in windows) - timedelta(days=1),
+            min(w.since for w in windows) - LOOKED_BACK,
             max(w.until for w in windows) + timedelta(days=1),
         ),
     )
     return [
         PublishedDay(
             account_id=account, report=report, level=level, date=day, rows=int(rows),
-            spend=None if spend is None else float(spend),
+            spend=_number(spend), conversions=_number(conversions), as_of=as_of,
         )
-        for account, report, level, day, rows, spend in found
+        for account, report, level, day, rows, spend, conversions, as_of in found
     ]  # fmt: skip
 
 

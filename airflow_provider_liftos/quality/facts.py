@@ -29,15 +29,16 @@ NOTHING: Number = (nan, "")
 NO_SLICE = "no slice of the account"
 DAY = timedelta(days=1)
 COARSEST_FIRST = tuple(Level)
-_ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
+ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
 
 
 def due_day(today: date | datetime, timezone: str, delay_days: int) -> date:
     """The newest day an account should have; a moment is read in the account's zone."""
-    return _day_in(timezone, today) - timedelta(days=delay_days)
+    return day_in(timezone, today) - timedelta(days=delay_days)
 
 
-def _day_in(timezone: str, moment: date | datetime) -> date:
+def day_in(timezone: str, moment: date | datetime) -> date:
+    """The day of a moment in a zone."""
     if not isinstance(moment, datetime):
         return moment
     try:
@@ -220,7 +221,7 @@ class Facts:
         )
         if heard:
             return "delivery_goes_on", note
-        able = account in self.able and result.account.status.lower() in _ABLE
+        able = account in self.able and result.account.status.lower() in ABLE
         if able and due == window.until:
             return "empty_is_not_zero", f"{note}, and ads that are active"
         return "account_is_heard", note

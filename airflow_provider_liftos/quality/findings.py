@@ -22,7 +22,8 @@ class Verdict(StrEnum):
 
     PUBLISH = "publish"
     WARN = "publish_with_warning"
-    BLOCK = "block"
+    QUARANTINE = "quarantine"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

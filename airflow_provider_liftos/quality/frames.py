@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import StagingError
-from airflow_provider_liftos.model.unified import Kind, Table
-from airflow_provider_liftos.quality.suites import DERIVED, RowCheck, quoted
+from airflow_provider_liftos.model.quality import Quality
+from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.model.unified import PERFORMANCE, Kind, Table
+from airflow_provider_liftos.quality.suites import PLAIN, RowCheck, given_paths, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,7 +89,11 @@ def local(staging: Staging | None, batch: Sequence[Part]) -> Iterator[list[Part]
 
 
 def rows_frame(
-    manifest: Manifest, table: Table, checks: Sequence[RowCheck], batch: Sequence[Part]
+    manifest: Manifest,
+    table: Table,
+    checks: Sequence[RowCheck],
+    batch: Sequence[Part],
+    quality: Quality = PLAIN,
 ) -> pd.DataFrame:
     """One row per staged row: the slice's number, and a code for each check.
 
@@ -96,7 +102,7 @@ def rows_frame(
     """
     import pandas as pd
 
-    with _Staged(manifest, table, batch) as staged:
+    with _Staged(manifest, table, batch, quality) as staged:
         usable = [check for check in checks if staged.has(check)]
         columns = "".join(f", {check.sql} AS {quoted(check.id)}" for check in usable)
         found = staged.run(f"SELECT slice_number::INTEGER AS {quoted(SLICE)}{columns} FROM staged")
@@ -109,10 +115,11 @@ def samples(
     check: RowCheck,
     batch: Sequence[Part],
     broken: Collection[int],
+    quality: Quality = PLAIN,
 ) -> dict[int, list[dict[str, str]]]:
     """A few rows that break the check, for each of the slices ``broken``: ids and operands."""
     chosen = [part for part in batch if part.number in broken]
-    with _Staged(manifest, table, chosen) as staged:
+    with _Staged(manifest, table, chosen, quality) as staged:
         if not staged.has(check):
             return {}
         shown = list(dict.fromkeys((*table.key, *check.needs)))
@@ -144,8 +151,11 @@ _TOLD = frozenset({"org_id", "platform", "account_id", "report", "level"})  # th
 class _Staged:
     """The relation ``staged``: files of a batch beside the facts of their slices."""
 
-    def __init__(self, manifest: Manifest, table: Table, batch: Sequence[Part]) -> None:
+    def __init__(
+        self, manifest: Manifest, table: Table, batch: Sequence[Part], quality: Quality = PLAIN
+    ) -> None:
         self._manifest = manifest
+        self._given = given_paths(quality)
         self._table = table
         self._batch = batch
         self._paths = [path for part in batch for path in part.paths]
@@ -186,13 +196,16 @@ class _Staged:
     def _register(self) -> None:
         import pyarrow as pa
 
-        facts = [
+        facts: list[dict[str, Any]] = [
             _facts(self._manifest, part) | {"file": position}
             for position, part in enumerate(
                 part for part in self._batch for _ in part.paths
             )
         ]  # fmt: skip
-        self._connection.register("slices", pa.Table.from_pylist(facts))
+        table = pa.Table.from_pylist(facts)
+        asked = pa.array([fact["slice_asked"] for fact in facts], pa.list_(pa.string()))
+        place = table.schema.get_field_index("slice_asked")  # typed, also where all are empty
+        self._connection.register("slices", table.set_column(place, "slice_asked", asked))
 
     def _relation(self) -> str:
         columns, mistyped = [], ["0"]
@@ -210,11 +223,11 @@ class _Staged:
         if "unreadable" in self.columns:
             mistyped.append("coalesce(try_cast(unreadable AS INTEGER), 1)")
         columns.append(f"{' + '.join(mistyped)} AS unreadable")
-        if "extra_metrics" in self.columns and self._table.name == "performance":
-            paths = ", ".join(f"'$.{name}'" for name, *_ in DERIVED)
+        if self._given and "extra_metrics" in self.columns and self._table is PERFORMANCE:
+            paths = ", ".join(literal(path) for path in self._given)
             # One parse for all of them; text that is no JSON has nothing to compare.
             columns.append(
-                f"TRY(json_extract_string(extra_metrics::VARCHAR, [{paths}])) AS slice_derived"
+                f"TRY(json_extract_string(extra_metrics::VARCHAR, [{paths}])) AS slice_given"
             )
         return (
             f"staged AS (SELECT {', '.join(columns)}, slices.* FROM"
@@ -237,6 +250,9 @@ def _facts(manifest: Manifest, part: Part) -> dict[str, Any]:
         "slice_currency": part.result.account.currency,
         "slice_account_timezone": part.result.account.timezone,
         "slice_is_mock": manifest.is_mock,
+        "slice_step": asked.report.time_increment - 1 if asked.report else 0,
+        "slice_asked": [*asked.report.metrics, *part.result.dropped] if asked.report else [],
+        "slice_usual_conversions": not manifest.facts.get("conversion_actions"),
     }
 
 

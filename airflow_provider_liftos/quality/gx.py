@@ -128,6 +128,8 @@ def _library() -> Any:
     import great_expectations.data_context.types.base as noisy  # sets a level of its own
 
     noisy.logger.setLevel(logging.CRITICAL)
+    import airflow_provider_liftos.quality.expectations  # noqa: F401  registers our own
+
     return great_expectations
 
 

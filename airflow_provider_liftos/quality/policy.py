@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_liftos.engine.manifest import SliceResult
+from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
 from airflow_provider_liftos.quality.rules import Severity
 from airflow_provider_liftos.quality.score import Score
@@ -15,11 +16,24 @@ from airflow_provider_liftos.quality.score import Score
 class Policy:
     """Failures of which severities block, and the score (0 to 100) an account must reach.
 
-    A critical rule that could not be evaluated blocks under every policy.
+    A critical rule that could not be evaluated blocks under every policy. Blocked slices are put
+    in ``quarantine``, which the others are not held up by, or ``fail`` the run: then nothing of it
+    is published.
+
+    Raises ConfigurationError for severities and words that do not exist.
     """
 
     block_on: frozenset[str] = frozenset({"critical"})
     minimum_score: float = 60.0
+    on_block: str = "quarantine"
+
+    def __post_init__(self) -> None:
+        if wrong := sorted(self.block_on - set(Severity)):
+            raise ConfigurationError(
+                f"block_on names {wrong[0]!r}; severities are {', '.join(Severity)}"
+            )
+        if self.on_block not in {Verdict.QUARANTINE, Verdict.FAIL}:
+            raise ConfigurationError(f"on_block is {self.on_block!r}; it is quarantine or fail")
 
     def blocks(self, finding: Finding) -> bool:
         """Whether the finding alone keeps its slice from being published."""
@@ -41,12 +55,12 @@ def decide(
         blocking.append(f"the slice was not extracted in full: {result.error}".rstrip(": "))
     if account.value is not None and account.value < policy.minimum_score:
         blocking.append(f"the account scores {account.value:.1f}, below {policy.minimum_score:g}")
-    verdict = Verdict.BLOCK if blocking else Verdict.WARN if troubles else Verdict.PUBLISH
+    free = Verdict.WARN if troubles else Verdict.PUBLISH
     return Decision(
         fingerprint=result.slice.fingerprint(),
         account_id=result.slice.account_id,
         label=result.slice.label,
-        verdict=verdict,
+        verdict=Verdict(policy.on_block) if blocking else free,
         reasons=tuple(blocking or [f.line for f in troubles]),
     )
 

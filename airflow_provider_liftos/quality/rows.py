@@ -11,11 +11,18 @@ from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.objects import StagingUnavailable
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import StagingError
+from airflow_provider_liftos.model.quality import Quality
 from airflow_provider_liftos.model.unified import Table
 from airflow_provider_liftos.quality import frames, gx
 from airflow_provider_liftos.quality.findings import Status
 from airflow_provider_liftos.quality.rules import Rule
-from airflow_provider_liftos.quality.suites import EXEMPT, RowCheck, row_checks, row_suite
+from airflow_provider_liftos.quality.suites import (
+    EXEMPT,
+    PLAIN,
+    RowCheck,
+    row_checks,
+    row_suite,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,13 +65,14 @@ def judge_rows(
     results: Mapping[int, SliceResult],
     rules: Mapping[str, Rule],
     staging: Staging | None = None,
+    quality: Quality = PLAIN,
 ) -> Tallies:
     """Tallies of every check on every slice that has rows.
 
     Raises StagingUnavailable when the store does not answer: then there is nothing to say.
     """
     tallies: Tallies = {}
-    judge = _Judge(manifest, table, rules, tallies, staging)
+    judge = _Judge(manifest, table, rules, tallies, staging, quality)
     for batch in frames.parts(results):
         judge.batch(batch)
     return tallies
@@ -108,12 +116,14 @@ class _Judge:
         rules: Mapping[str, Rule],
         tallies: Tallies,
         staging: Staging | None,
+        quality: Quality,
     ) -> None:
         self._manifest = manifest
+        self._quality = quality
         self._staging = staging
         self._table = table
-        self._checks = row_checks(table)
-        self._suite = row_suite(table, rules)
+        self._checks = row_checks(table, quality)
+        self._suite = row_suite(table, rules, quality)
         self._tallies = tallies
 
     def batch(self, batch: Sequence[frames.Part]) -> None:
@@ -121,7 +131,9 @@ class _Judge:
         with ExitStack() as opened:
             try:
                 near = opened.enter_context(frames.local(self._staging, batch))
-                frame = frames.rows_frame(self._manifest, self._table, self._checks, near)
+                frame = frames.rows_frame(
+                    self._manifest, self._table, self._checks, near, self._quality
+                )
             except StagingUnavailable:
                 raise
             except StagingError as error:
@@ -159,7 +171,7 @@ class _Judge:
     ) -> None:
         if not broken:
             return
-        found = frames.samples(self._manifest, self._table, check, batch, broken)
+        found = frames.samples(self._manifest, self._table, check, batch, broken, self._quality)
         for number, rows in found.items():
             self._tally(number, check).sample.extend(rows)
 

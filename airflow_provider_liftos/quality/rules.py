@@ -1,12 +1,26 @@
 """The rule catalogue as data: what is judged, how grave a failure is, what to do about it.
 
 A rule says nothing of how it is judged: ``suites`` turns rules into expectations over rows of a
-staged table, over slices, or over accounts.
+staged table, over slices, or over accounts. The ten that a validator of marketing data is expected
+to have are here by these names:
+
+============================  ========  ==========================================================
+daily data freshness          high      data_fresh
+weekly data availability      medium    week_covered (asked for), expected_days_present (delivered)
+required fields present       critical  required_fields, and ids, currency and zone among them
+data volume consistency       medium    volume_as_usual
+metric relationships          high      derived_metrics_agree, clicks_within_impressions, ...
+value range validation        medium    value_ranges, spend_not_negative
+cross-platform consistency    medium    platforms_agree
+temporal consistency          medium    settled_days_stay, dates_in_order
+business account structure    medium    hierarchy_intact
+Google Ads quality score      low       quality_score_in_range
+============================  ========  ==========================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -53,7 +67,11 @@ class Judges(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule. ``mostly`` is the share of rows that must obey; ``doc`` what holds when it passes."""
+    """A rule; ``doc`` is what holds when it passes.
+
+    ``threshold`` is what is tolerated instead of the usual: of rules over rows the share of rows
+    that may break it, of others what their number may be at most.
+    """
 
     name: str
     dimension: Dimension
@@ -61,12 +79,17 @@ class Rule:
     judges: Judges
     doc: str
     advice: str
-    mostly: float = 1.0
+    threshold: float | None = None
 
     @property
     def weight(self) -> float:
         """What the rule counts in the score."""
         return self.severity.weight
+
+    @property
+    def mostly(self) -> float:
+        """The share of rows that must obey."""
+        return 1.0 - (self.threshold or 0.0) if self.judges is Judges.ROW else 1.0
 
 
 def _row(name: str, dimension: Dimension, severity: Severity, doc: str, advice: str) -> Rule:
@@ -131,6 +154,16 @@ MOCK_ROWS_MARKED = _row(
     "Rows are marked as invented exactly when their load is.",
     "Check the connection's mode and host; a sandbox may be behind it.",
 )  # fmt: skip
+DATES_IN_ORDER = _row(
+    "dates_in_order", Dimension.CONSISTENCY, Severity.MEDIUM,
+    "No row ends before it begins, or after the days that were asked for.",
+    "Compare the row's days with the request; the report may have been cut into other steps.",
+)  # fmt: skip
+QUALITY_SCORE_IN_RANGE = _row(
+    "quality_score_in_range", Dimension.VALIDITY, Severity.LOW,
+    "Quality scores of keywords are between 1 and 10.",
+    "Look the keyword up in the platform's own interface.",
+)  # fmt: skip
 
 SLICE_COMPLETE = _sum(
     "slice_complete", Dimension.COMPLETENESS, Severity.CRITICAL,
@@ -156,6 +189,36 @@ DATA_FRESH = _sum(
     "data_fresh", Dimension.TIMELINESS, Severity.HIGH,
     "The newest day that should be there is there.",
     "See whether the account still delivers; otherwise the platform is late, run again later.",
+)  # fmt: skip
+WEEK_COVERED = _sum(
+    "week_covered", Dimension.TIMELINESS, Severity.MEDIUM,
+    "Each of the last seven days has been asked for, by this load or an earlier one.",
+    "Start a run over the days that are missing, or let history_days of the schedule fill them.",
+)  # fmt: skip
+VOLUME_AS_USUAL = _sum(
+    "volume_as_usual", Dimension.COMPLETENESS, Severity.MEDIUM,
+    "Days have no less than half, and no more than twice, the rows of the same weekdays before.",
+    "See whether campaigns were paused or launched; otherwise read the days again.",
+)  # fmt: skip
+SETTLED_DAYS_STAY = _sum(
+    "settled_days_stay", Dimension.CONSISTENCY, Severity.MEDIUM,
+    "Days that the platform restates no more keep the totals they were published with.",
+    "Compare the day with the platform's own interface; the restatement ledger has both values.",
+)  # fmt: skip
+CONVERSIONS_GO_ON = _sum(
+    "conversions_go_on", Dimension.ACCURACY, Severity.MEDIUM,
+    "An account with conversions every day goes on having some while it spends.",
+    "See whether tracking works: tags, pixels, imports, and what counts as a conversion.",
+)  # fmt: skip
+HIERARCHY_INTACT = _sum(
+    "hierarchy_intact", Dimension.CONSISTENCY, Severity.MEDIUM,
+    "Every ad belongs to an ad group and a campaign that are known, every ad group to a campaign.",
+    "List campaigns, ad groups and ads in one run; a listing may have been cut short.",
+)  # fmt: skip
+PLATFORMS_AGREE = _sum(
+    "platforms_agree", Dimension.CONSISTENCY, Severity.MEDIUM,
+    "CTR, and CPM in the same currency, are of the order that other platforms have.",
+    "Check the units of spend, and which kind of clicks is counted.",
 )  # fmt: skip
 EXPECTED_DAYS_PRESENT = _sum(
     "expected_days_present", Dimension.COMPLETENESS, Severity.MEDIUM,
@@ -200,14 +263,16 @@ ACCOUNTS_PRESENT = _sum(
 
 ROW_RULES = (
     REQUIRED_FIELDS, VALUES_READABLE, VALUE_RANGES, SPEND_NOT_NEGATIVE, DERIVED_METRICS_AGREE,
-    ROWS_IN_SLICE, CURRENCY_MATCHES, TIMEZONE_MATCHES, MOCK_ROWS_MARKED,
+    ROWS_IN_SLICE, DATES_IN_ORDER, CURRENCY_MATCHES, TIMEZONE_MATCHES, MOCK_ROWS_MARKED,
+    QUALITY_SCORE_IN_RANGE,
 )  # fmt: skip
 SLICE_RULES = (
-    SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, EXPECTED_DAYS_PRESENT,
-    EMPTY_IS_NOT_ZERO, ACCOUNT_IS_HEARD, DELIVERY_GOES_ON, ENTITIES_GO_ON, LEVELS_ADD_UP,
-    BREAKDOWNS_ADD_UP,
+    SLICE_COMPLETE, ROWS_KEPT, ROWS_LOADED, KEY_UNIQUE, DATA_FRESH, WEEK_COVERED,
+    EXPECTED_DAYS_PRESENT, EMPTY_IS_NOT_ZERO, ACCOUNT_IS_HEARD, DELIVERY_GOES_ON, ENTITIES_GO_ON,
+    HIERARCHY_INTACT, LEVELS_ADD_UP, BREAKDOWNS_ADD_UP, VOLUME_AS_USUAL, SETTLED_DAYS_STAY,
+    CONVERSIONS_GO_ON,
 )  # fmt: skip
-ACCOUNT_RULES = (ACCOUNTS_PRESENT,)
+ACCOUNT_RULES = (ACCOUNTS_PRESENT, PLATFORMS_AGREE)
 
 
 def relation_rules(table: Table) -> tuple[Rule, ...]:
@@ -223,23 +288,40 @@ def relation_rules(table: Table) -> tuple[Rule, ...]:
 
 
 def catalogue(
-    table: Table = PERFORMANCE, severities: Mapping[str, str] | None = None
+    table: Table = PERFORMANCE,
+    severities: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    own: Iterable[Rule] = (),
 ) -> dict[str, Rule]:
-    """Every rule by name; ``severities`` regrades some of them.
+    """Every rule by name, a user's ``own`` among them.
 
-    Raises ConfigurationError on a rule or a severity that does not exist.
+    ``severities`` regrades some of them, ``thresholds`` says what some tolerate. Raises
+    ConfigurationError on a rule, a severity or a threshold that does not exist.
     """
-    rules = (*ROW_RULES, *relation_rules(table), *SLICE_RULES, *ACCOUNT_RULES)
+    rules = (*ROW_RULES, *relation_rules(table), *SLICE_RULES, *ACCOUNT_RULES, *own)
     named = {rule.name: rule for rule in rules}
-    # A regrading may name a law of another table; only names known nowhere are mistakes.
+    # A change may name a law of another table; only names known nowhere are mistakes.
     known = named.keys() | {rule.name for rule in relation_rules(PERFORMANCE)}
-    for name, severity in (severities or {}).items():
+    for name in (*(severities or {}), *(thresholds or {})):
         if name not in known:
             raise ConfigurationError(f"no rule {name!r}; rules are {', '.join(sorted(known))}")
+    for name, severity in (severities or {}).items():
         if severity not in set(Severity):
             raise ConfigurationError(
                 f"rule {name!r} has no severity {severity!r}; severities are {', '.join(Severity)}"
             )
         if name in named:
             named[name] = replace(named[name], severity=Severity(severity))
+    for name, threshold in (thresholds or {}).items():
+        if name in named:
+            named[name] = replace(named[name], threshold=_threshold(named[name], threshold))
     return named
+
+
+def _threshold(rule: Rule, given: object) -> float:
+    """A number at least 0, of rules over rows a share below 1."""
+    high = 1.0 if rule.judges is Judges.ROW else float("inf")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < high:
+        what = "a share of rows from 0 to below 1" if high == 1 else "a number from 0"
+        raise ConfigurationError(f"the threshold of rule {rule.name!r} is {given!r}; it is {what}")
+    return float(given)

@@ -6,13 +6,25 @@ in Python but looks up nulls and sets of small integers as whole columns (15 tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
+from airflow_provider_liftos.model.quality import Lawful, Quality
 from airflow_provider_liftos.model.report import Level
-from airflow_provider_liftos.model.unified import Column, Kind, Relation, Role, Table
+from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.model.unified import (
+    PERFORMANCE,
+    Column,
+    Kind,
+    Relation,
+    Role,
+    Table,
+)
 from airflow_provider_liftos.quality.rules import Rule
+
+PLAIN = Quality()
 
 BROKEN, LAWFUL, EXEMPT = 0, 1, 2
 
@@ -23,13 +35,6 @@ LEVEL_IDS: Mapping[str, tuple[str, ...]] = {
 }
 MAY_BE_EMPTY = frozenset({"breakdown_key"})  # empty text says: no breakdowns
 NOT_STAGED = frozenset({"valid_from", "valid_to", "is_deleted"})  # publishing fills them in
-
-# As platforms print them: percent and major units, rounded; hence one percent or 0.01.
-DERIVED = (
-    ("ctr", "100.0 * clicks / nullif(impressions, 0)", ("clicks", "impressions")),
-    ("cpm", "1000.0 * spend / nullif(impressions, 0)", ("spend", "impressions")),
-    ("cpc", "1.0 * spend / nullif(clicks, 0)", ("spend", "clicks")),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,45 +63,62 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def row_checks(table: Table) -> tuple[RowCheck, ...]:
-    """Everything that is expected of single rows of the table."""
-    return (
-        *_required(table),
+def row_checks(table: Table, quality: Quality = PLAIN) -> tuple[RowCheck, ...]:
+    """Everything that is expected of single rows of the table, of a platform's rows."""
+    lawful = quality.lawful if table is PERFORMANCE else ()
+    checks = (
+        *_required(table, quality),
         RowCheck(
             rule="values_readable", subject="values_readable", needs=("unreadable",),
             sql=_code("unreadable = 0"),
         ),
         *(_range(c) for c in table.columns if c.role is not Role.LINEAGE and _bound(c)),
         *(_relation(relation) for relation in table.relations),
-        *_derived(table),
+        *_given(table, quality),
         *_belonging(table),
     )  # fmt: skip
+    return tuple(_but_for(check, lawful) for check in checks)
 
 
-def row_suite(table: Table, catalogue: Mapping[str, Rule]) -> dict[str, Any]:
+def row_suite(
+    table: Table, catalogue: Mapping[str, Rule], quality: Quality = PLAIN
+) -> dict[str, Any]:
     """The suite over rows of a staged table."""
+    checks = row_checks(table, quality)
     return {
         "name": f"{table.name}_rows",
-        "expectations": [_row_expectation(c, catalogue[c.rule]) for c in row_checks(table)],
+        "expectations": [_row_expectation(c, catalogue[c.rule]) for c in checks],
     }
 
 
-# What a slice's or an account's number may be at most; what it counts is said in ``facts``.
+def given_paths(quality: Quality) -> list[str]:
+    """Where in ``extra_metrics`` the numbers are that checks read, in order of ``slice_given``."""
+    quotients = [f'$."{q.metric}"{q.path}' for q in quality.quotients if not _is_column(q.metric)]
+    return [*quotients, *(f'$."{bound.name}"' for bound in quality.bounds if bound.extra)]
+
+
+# What a slice's or an account's number may be at most; what it counts is said in ``facts`` and
+# ``history``. Rules' thresholds replace it.
 SLICE_LIMITS: Mapping[str, float] = {
     "slice_complete": 0,
     "rows_kept": 0,
     "rows_loaded": 0,
     "key_unique": 0,
     "data_fresh": 0,
+    "week_covered": 0,
     "expected_days_present": 0,
     "empty_is_not_zero": 0,
     "account_is_heard": 0,
     "delivery_goes_on": 0,
     "entities_go_on": 0,
+    "hierarchy_intact": 0,
     "levels_add_up": 1,
     "breakdowns_add_up": 1,
+    "volume_as_usual": 2,
+    "settled_days_stay": 1,
+    "conversions_go_on": 2,
 }
-ACCOUNT_LIMITS: Mapping[str, float] = {"accounts_present": 0}
+ACCOUNT_LIMITS: Mapping[str, float] = {"accounts_present": 0, "platforms_agree": 50}
 
 
 def number_suite(
@@ -107,12 +129,17 @@ def number_suite(
         "name": name,
         "expectations": [
             _expectation(
-                "expect_column_values_to_be_between", rule, catalogue[rule],
-                {"column": rule, "min_value": 0, "max_value": limit},
+                "expect_numbers_within_limit", rule, catalogue[rule],
+                {"column": rule, "min_value": 0, "max_value": limit_of(catalogue[rule], limit)},
             )
             for rule, limit in limits.items()
         ],
     }  # fmt: skip
+
+
+def limit_of(rule: Rule, usual: float) -> float:
+    """What the rule's number may be at most."""
+    return usual if rule.threshold is None else rule.threshold
 
 
 def _row_expectation(check: RowCheck, rule: Rule) -> dict[str, Any]:
@@ -120,9 +147,9 @@ def _row_expectation(check: RowCheck, rule: Rule) -> dict[str, Any]:
     if rule.mostly < 1:
         kwargs["mostly"] = rule.mostly
     if check.presence:
-        return _expectation("expect_column_values_to_not_be_null", check.id, rule, kwargs)
+        return _expectation("expect_column_to_be_filled", check.id, rule, kwargs)
     kwargs["value_set"] = [LAWFUL, EXEMPT]
-    return _expectation("expect_column_values_to_be_in_set", check.id, rule, kwargs)
+    return _expectation("expect_rows_to_obey_law", check.id, rule, kwargs)
 
 
 def _expectation(kind: str, id_: str, rule: Rule, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +161,7 @@ def _expectation(kind: str, id_: str, rule: Rule, kwargs: dict[str, Any]) -> dic
         "weight": rule.weight,
         "judges": rule.judges.value,
     }
+    kwargs = {**kwargs, "law": rule.doc}
     return {"type": kind, "kwargs": kwargs, "severity": rule.severity.gx, "meta": meta}
 
 
@@ -142,10 +170,24 @@ def _code(holds: str, exempt: str = "false") -> str:
     return f"CASE WHEN {exempt} THEN {EXEMPT} WHEN {holds} THEN {LAWFUL} ELSE {BROKEN} END::TINYINT"
 
 
-def _required(table: Table) -> Iterator[RowCheck]:
+def _but_for(check: RowCheck, lawful: Sequence[Lawful]) -> RowCheck:
+    """The check without rows that the platform means to be so."""
+    mine = [one for one in lawful if one.rule == check.rule]
+    if not mine or check.presence:
+        return check
+    when = " OR ".join(f"({one.when})" for one in mine)
+    needs = dict.fromkeys((*check.needs, *(name for one in mine for name in one.needs)))
+    return replace(
+        check, needs=tuple(needs), sql=f"CASE WHEN {when} THEN {EXEMPT} ELSE {check.sql} END"
+    )
+
+
+def _required(table: Table, quality: Quality) -> Iterator[RowCheck]:
+    asked = {one.column: one.metric for one in quality.required} if table is PERFORMANCE else {}
     for column in table.columns:
-        levels = LEVEL_IDS.get(column.name, ()) if table.name == "performance" else ()
-        if column.name in NOT_STAGED or not (column.required or levels):
+        levels = LEVEL_IDS.get(column.name, ()) if table is PERFORMANCE else ()
+        wanted = column.required or levels or column.name in asked
+        if column.name in NOT_STAGED or not wanted:
             continue
         there = f"{quoted(column.name)} IS NOT NULL"
         if column.kind in {Kind.TEXT, Kind.ID} and column.name not in MAY_BE_EMPTY:
@@ -153,6 +195,9 @@ def _required(table: Table) -> Iterator[RowCheck]:
         if levels:
             named = ", ".join(f"'{level}'" for level in levels)
             there = f"slice_level NOT IN ({named}) OR ({there})"
+        elif column.name in asked:
+            metric = literal(asked[column.name])
+            there = f"NOT list_contains(slice_asked, {metric}) OR ({there})"
         # NaN instead of NULL keeps the column a plain numpy one.
         yield RowCheck(
             rule="required_fields", subject=column.name, needs=(column.name,), presence=True,
@@ -161,8 +206,11 @@ def _required(table: Table) -> Iterator[RowCheck]:
 
 
 def _bound(column: Column) -> str:
-    name = quoted(column.name)
-    bounds = ((">=", column.low), ("<=", column.high))
+    return _within(quoted(column.name), column.low, column.high)
+
+
+def _within(name: str, low: float | None, high: float | None) -> str:
+    bounds = ((">=", low), ("<=", high))
     return " AND ".join(f"{name} {sign} {value}" for sign, value in bounds if value is not None)
 
 
@@ -182,28 +230,58 @@ def _relation(relation: Relation) -> RowCheck:
     )  # fmt: skip
 
 
-def _derived(table: Table) -> Iterator[RowCheck]:
-    if "extra_metrics" not in table.names():
+def _is_column(metric: str) -> bool:
+    return metric in PERFORMANCE.names()
+
+
+def _given(table: Table, quality: Quality) -> Iterator[RowCheck]:
+    """Numbers that the platform gives beside the columns: quotients computed anew, bounds."""
+    if table is not PERFORMANCE:
         return
-    for position, (name, formula, needs) in enumerate(DERIVED, 1):
-        given = f"try_cast(slice_derived[{position}] AS DOUBLE)"
+    positions = count(1)
+    for one in quality.quotients:
+        column = _is_column(one.metric)
+        given = quoted(one.metric) if column else _extra(next(positions))
         yield RowCheck(
-            rule="derived_metrics_agree", subject=name, needs=("extra_metrics", *needs),
+            rule="derived_metrics_agree", subject=_plain(one.metric),
+            needs=one.needs if column else ("extra_metrics", *one.needs),
             sql=_code(
-                f"abs({given} - {formula}) <= greatest(0.01, 0.01 * abs({given}))",
-                f"({given} - {formula}) IS NULL",
+                f"abs({given} - {one.formula}) <= greatest({one.rounding}, 0.01 * abs({given}))",
+                f"({given} - {one.formula}) IS NULL",
             ),
         )  # fmt: skip
+    for bound in quality.bounds:
+        given = _extra(next(positions)) if bound.extra else quoted(bound.name)
+        yield RowCheck(
+            rule=bound.rule, subject=_plain(bound.name),
+            needs=("extra_metrics",) if bound.extra else (bound.name,),
+            sql=_code(_within(given, bound.low, bound.high), f"{given} IS NULL"),
+        )  # fmt: skip
+
+
+def _extra(position: int) -> str:
+    return f"try_cast(slice_given[{position}] AS DOUBLE)"
+
+
+def _plain(metric: str) -> str:
+    """A metric's name as part of a column's."""
+    return metric.replace(".", "_")
 
 
 def _belonging(table: Table) -> Iterator[RowCheck]:
     own = ["org_id", "platform", "account_id"]
-    if table.name == "performance":
+    if table is PERFORMANCE:
         own += ["report", "level"]
     holds = " AND ".join(f"{quoted(name)} = slice_{name}" for name in own)
-    if table.name == "performance":
+    if table is PERFORMANCE:
         own.append("date")
         holds += ' AND "date" BETWEEN slice_since AND slice_until'
+        yield RowCheck(
+            rule="dates_in_order", subject="dates_in_order", needs=("date", "date_end"),
+            sql=_code(
+                "date_end BETWEEN date AND slice_until + slice_step::INTEGER", "date_end IS NULL"
+            ),
+        )  # fmt: skip
         for rule, column in (
             ("currency_matches_account", "currency"),
             ("timezone_matches_account", "account_timezone"),

@@ -366,7 +366,7 @@ def blocked(harness: Harness, manifest: Manifest) -> tuple[list[bool], set[str]]
         expected_accounts=[cut.slice.account_id for cut in manifest.slices],
     )  # fmt: skip
     unsure = {f.account_id for f in outcome.findings if f.status is Status.NOT_EVALUATED}
-    return [decision.verdict is Verdict.BLOCK for decision in outcome.decisions], unsure
+    return [decision.verdict is Verdict.QUARANTINE for decision in outcome.decisions], unsure
 
 
 def test_rows_in_a_store_are_judged(loaded: tuple[Harness, Manifest], temporary: Path) -> None:

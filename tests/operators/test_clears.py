@@ -93,7 +93,7 @@ def test_the_audit_alone_says_again_what_it_said(run):
 
     first = run.said["audit"]
     again = run._audit()
-    assert (again["score"], again["blocked"]) == (first["score"], 0)
+    assert (again["score"], again["quarantined"]) == (first["score"], 0)
     assert verdicts(again) == verdicts(first)
 
 

@@ -38,7 +38,7 @@ def test_audiences_that_were_all_deleted_are_deleted_here_too_and_once(liftos, w
     run = Run(liftos, streams=streams)
     run.go()
     audited, published = run.told[-2:]
-    assert (audited["blocked"], published["held"]) == (0, 0)
+    assert (audited["quarantined"], published["held"]) == (0, 0)
     assert living(liftos, "audiences") == 0 < living(liftos, "ads")
     again = Run(liftos, streams=streams)
     again.go()

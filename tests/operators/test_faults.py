@@ -23,10 +23,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_liftos.engine.staging import Staging
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.resilience import breaker
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.state.ledger import Ledger
@@ -75,7 +75,7 @@ class Run(Chain):
         return self._task(LiftosLoadOperator, normalized=[normalized])
 
     def _audit(self, loaded: Any) -> Any:
-        return self._task(LiftosAuditOperator, loaded=loaded, planned=self.planned)
+        return self._task(LiftosQualityGateOperator, loaded=loaded, planned=self.planned)
 
     def _publish(self, audited: Any) -> Any:
         return self._task(LiftosPublishOperator, audited=audited)

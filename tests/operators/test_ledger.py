@@ -14,7 +14,6 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskD
 from airflow_provider_liftos.cli import runs as command
 from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.campaign_report import LiftosCampaignReportOperator
 from airflow_provider_liftos.operators.cross_platform import LiftosCrossPlatformOperator
 from airflow_provider_liftos.operators.fx_rates import LiftosFxRatesOperator
@@ -22,6 +21,7 @@ from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.operators.task import read_manifest
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.resilience.backoff import Backoff
@@ -145,7 +145,7 @@ BROKEN = {"manifest": "/nowhere/manifest.json", "decisions": "/nowhere/decisions
         (LiftosNormalizeOperator, {"platform": "meta", "extracted": BROKEN}),
         (LiftosLoadOperator, {"platform": "meta", "normalized": [BROKEN]}),
         (LiftosLoadOperator, {"platform": "meta", "normalized": []}),
-        (LiftosAuditOperator, {"platform": "meta", "loaded": BROKEN}),
+        (LiftosQualityGateOperator, {"platform": "meta", "loaded": BROKEN}),
         (LiftosPublishOperator, {"platform": "meta", "audited": BROKEN}),
         (LiftosCampaignReportOperator, {"platform": "meta", "folder": "/nowhere"}),
         (LiftosFxRatesOperator, {"file": "weekly"}),

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.extract import LiftosExtractOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.operators.task import read_manifest
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
@@ -72,7 +72,7 @@ class Runs:
         loaded = LiftosLoadOperator(task_id="load", normalized=[normalized], **GOOGLE).execute(
             self.context("load")
         )
-        audited = LiftosAuditOperator(
+        audited = LiftosQualityGateOperator(
             task_id="audit", loaded=loaded, planned=[self.batch], **GOOGLE
         ).execute(self.context("audit"))
         LiftosPublishOperator(task_id="publish", audited=audited, **GOOGLE).execute(

@@ -8,10 +8,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.operators.task import load_id
 from airflow_provider_liftos.state.ledger import Ledger
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
@@ -34,7 +34,7 @@ class Partial(Chain):
         ).execute(self.context("load"))
 
     def audited(self, loaded: dict, planned: list[dict]) -> dict:
-        return LiftosAuditOperator(
+        return LiftosQualityGateOperator(
             task_id="audit", platform="meta", loaded=loaded, planned=planned
         ).execute(self.context("audit"))
 
@@ -118,7 +118,7 @@ def test_rows_of_slices_that_were_held_stay_for_the_audit(liftos):
     staging = config.staging()
     verdicts = staging.read_json(audited["decisions"])
     held = verdicts["decisions"][0]
-    held["verdict"] = "block"
+    held["verdict"] = "quarantine"
     audited["decisions"] = staging.write_json(staging.folder("manifests"), verdicts)
     assert run.published(audited, on_partial="warn")["held"] == 1
     warehouse = DuckDbWarehouse(liftos.folder / "warehouse.duckdb", None)

@@ -6,9 +6,9 @@ import pytest
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from tests.operators.test_partial import Partial
 from tests.warehouses.engines import digest, parameters
 
@@ -27,7 +27,7 @@ class Into(Partial):
         return {"audited": self.judged(loaded, planned, common), "loaded": loaded}
 
     def judged(self, loaded: dict, planned: list[dict], common: dict) -> dict:
-        audit = LiftosAuditOperator(task_id="audit", loaded=loaded, planned=planned, **common)
+        audit = LiftosQualityGateOperator(task_id="audit", loaded=loaded, planned=planned, **common)
         return audit.execute(self.context("audit"))
 
 

@@ -14,12 +14,12 @@ from airflow_provider_liftos.cli.proof import compare
 from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Level
-from airflow_provider_liftos.operators.audit import LiftosAuditOperator
 from airflow_provider_liftos.operators.extract import LiftosExtractOperator, as_report, consume
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
+from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.resilience import breaker
 from airflow_provider_liftos.resilience.backoff import Backoff
@@ -78,7 +78,7 @@ class Chain:
         loaded = LiftosLoadOperator(task_id="load", platform="meta", normalized=normalized).execute(
             self.context("load")
         )
-        audited = LiftosAuditOperator(
+        audited = LiftosQualityGateOperator(
             task_id="audit", platform="meta", loaded=loaded, planned=planned
         ).execute(self.context("audit"))
         return LiftosPublishOperator(task_id="publish", platform="meta", audited=audited).execute(

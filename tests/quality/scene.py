@@ -12,6 +12,7 @@ import duckdb
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
 from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, TABLES, Kind, Table
+from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.quality.audit import AuditOutcome, audit
 from airflow_provider_liftos.quality.days import key_of
 from airflow_provider_liftos.quality.findings import Finding, Status
@@ -61,7 +62,7 @@ def totals(
         row(
             day, None, level=level, impressions=sum(r["impressions"] for r in found),
             clicks=sum(r["clicks"] for r in found), spend=sum(float(r["spend"]) for r in found),
-            extra_metrics=None, **parts,
+            extra_metrics=None, **{"reach": None, "frequency": None, **parts},
         )
         for day, found in by_day.items()
     ]  # fmt: skip
@@ -226,7 +227,8 @@ class Scene:
         )
 
     def audit(self, *results: SliceResult, is_mock: bool = False, **options: Any) -> AuditOutcome:
-        options = {"today": TODAY, "expected_accounts": [ACCOUNT], **options}
+        usual = {"today": TODAY, "expected_accounts": [ACCOUNT], "quality": get(PLATFORM).quality}
+        options = {**usual, **options}
         return audit(self.manifest(*results, is_mock=is_mock), warehouse=self, **options)
 
     def _insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:

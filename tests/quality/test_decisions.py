@@ -38,13 +38,13 @@ def said(status: Status, severity: str = "critical", rule: str = "some_rule") ->
 @pytest.mark.parametrize(("finding_", "policy", "verdict"), [
     (said(Status.PASSED), Policy(), Verdict.PUBLISH),
     (said(Status.NOT_APPLICABLE), Policy(), Verdict.PUBLISH),
-    (said(Status.FAILED), Policy(), Verdict.BLOCK),
+    (said(Status.FAILED), Policy(), Verdict.QUARANTINE),
     (said(Status.FAILED, "high"), Policy(), Verdict.WARN),
-    (said(Status.FAILED, "high"), Policy(block_on=frozenset({"critical", "high"})), Verdict.BLOCK),
+    (said(Status.FAILED, "high"), Policy(block_on=frozenset({"critical", "high"})), Verdict.QUARANTINE),
     (said(Status.FAILED, "low"), Policy(), Verdict.WARN),
     (said(Status.FAILED), Policy(block_on=frozenset()), Verdict.WARN),
-    (said(Status.NOT_EVALUATED), Policy(), Verdict.BLOCK),
-    (said(Status.NOT_EVALUATED), Policy(block_on=frozenset()), Verdict.BLOCK),
+    (said(Status.NOT_EVALUATED), Policy(), Verdict.QUARANTINE),
+    (said(Status.NOT_EVALUATED), Policy(block_on=frozenset()), Verdict.QUARANTINE),
     (said(Status.NOT_EVALUATED, "high"), Policy(block_on=frozenset({"high"})), Verdict.WARN),
 ])  # fmt: skip
 def test_the_policy_says_what_blocks(
@@ -58,7 +58,7 @@ def test_the_policy_says_what_blocks(
 def test_a_failed_slice_is_blocked_whatever_the_policy(scene: Scene) -> None:
     lenient = Policy(block_on=frozenset(), minimum_score=0)
     outcome = scene.audit(scene.failed(part()), policy=lenient)
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
 
 
 def test_an_account_below_the_minimum_is_blocked_and_others_are_not(scene: Scene) -> None:
@@ -66,9 +66,9 @@ def test_an_account_below_the_minimum_is_blocked_and_others_are_not(scene: Scene
            for day in (DAY1, DAY2, DAY3) for c in "ab"]  # fmt: skip
     results = scene.stage(part(), CLEAN), scene.stage(part(account="1002"), bad)
     outcome = scene.audit(*results, policy=Policy(minimum_score=95))
-    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.QUARANTINE]
     assert "below 95" in outcome.decisions[1].reasons[-1]
-    [decision] = outcome.blocked
+    [decision] = outcome.quarantined
     assert decision.account_id == "1002"
 
 
@@ -90,13 +90,13 @@ def test_a_raising_expectation_is_not_evaluated(
     assert finding(outcome, "data_fresh").status is Status.NOT_EVALUATED
     assert not failing(outcome)
     assert outcome.score.value == 100.0
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
     assert [r.split(" ")[0] for r in outcome.decisions[0].reasons] == ["key_unique"]
 
 
 def test_a_table_nobody_knows_is_not_evaluated_and_blocked(scene: Scene) -> None:
     outcome = scene.audit(scene.stage(stream(), []), table_of=lambda _: "mystery")
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
     assert "mystery" in outcome.decisions[0].reasons[0]
 
 
@@ -125,7 +125,7 @@ def test_a_run_without_slices_has_no_score(scene: Scene) -> None:
 def test_the_outcome_travels_as_json(scene: Scene) -> None:
     outcome = scene.audit(scene.stage(part(), CLEAN), scene.failed(part(account="1002")))
     told = json.loads(json.dumps(outcome.to_json()))
-    assert [d["verdict"] for d in told["decisions"]] == ["publish", "block"]
+    assert [d["verdict"] for d in told["decisions"]] == ["publish", "quarantine"]
     assert told["accounts"]["1001"] == {"score": 100.0, "level": "excellent"}
 
 

@@ -38,7 +38,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("spend_not_negative", {"spend": "-0.01", "extra_metrics": None}),
     ("clicks_within_impressions", {"clicks": 1001, "extra_metrics": None}),
     ("clicks_within_impressions", {"impressions": 0, "reach": 0, "extra_metrics": None}),
-    ("reach_within_impressions", {"reach": 1001}),
+    ("reach_within_impressions", {"reach": 1001, "frequency": None}),
     ("derived_metrics_agree", {"extra_metrics": '{"ctr": "0.01"}'}),
     ("derived_metrics_agree", {"extra_metrics": '{"cpm": "5.2"}'}),
     ("derived_metrics_agree", {"extra_metrics": '{"cpc": "50"}'}),
@@ -73,7 +73,7 @@ def test_a_planted_fault_is_caught_by_its_rule_alone(
     assert found.sample
     assert found.advice
     blocks = found.severity == "critical" or lawful
-    assert outcome.decisions[0].verdict is (Verdict.BLOCK if blocks else Verdict.WARN)
+    assert outcome.decisions[0].verdict is (Verdict.QUARANTINE if blocks else Verdict.WARN)
 
 
 def test_findings_belong_to_the_slice_of_the_broken_rows(scene: Scene) -> None:
@@ -148,7 +148,7 @@ def test_a_missing_column_is_not_evaluated_and_blocks_when_critical(scene: Scene
     assert required.status is Status.NOT_EVALUATED
     assert "currency" in required.observed
     assert not failing(outcome)
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
     assert outcome.score.value == 100.0  # what was not evaluated counts neither way
 
 
@@ -159,7 +159,9 @@ def test_a_missing_column_of_a_lesser_rule_only_warns(scene: Scene) -> None:
 
 
 def test_broken_json_beside_the_metrics_is_exempt(scene: Scene) -> None:
-    outcome = scene.audit(scene.stage(part(), [r | {"extra_metrics": "{oops"} for r in CLEAN]))
+    outcome = scene.audit(
+        scene.stage(part(), [r | {"extra_metrics": "{oops", "frequency": None} for r in CLEAN])
+    )
     assert finding(outcome, "derived_metrics_agree").status is Status.NOT_APPLICABLE
 
 
@@ -168,7 +170,7 @@ def test_an_unreadable_file_holds_up_its_own_slice_only(scene: Scene) -> None:
     bad = scene.stage(part(account="1002"), days(DAY1, DAY2, DAY3, account_id="1002"))
     Path(bad.staged[0].path).write_bytes(b"PAR1 no more PAR1")
     outcome = scene.audit(good, bad)
-    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.QUARANTINE]
     assert finding(outcome, "required_fields", bad).status is Status.NOT_EVALUATED
 
 

@@ -46,13 +46,13 @@ def test_an_emptied_stream_that_others_contradict_blocks(tmp_path: Path) -> None
 
     ads = (stream("ads"), [entity("ads", ad_id="a1")])
     audiences = (stream("audiences"), [entity("audiences", audience_id="1")])
-    assert found(ads) == (Verdict.BLOCK, f"{HELD}1 ads that need them are there")
-    assert found((part(), CLEAN)) == (Verdict.BLOCK, f"{HELD}spend on {DAY3}")
+    assert found(ads) == (Verdict.QUARANTINE, f"{HELD}1 ads that need them are there")
+    assert found((part(), CLEAN)) == (Verdict.QUARANTINE, f"{HELD}spend on {DAY3}")
     assert found(ads, table="accounts")[1] == f"{HELD}every account has a row of its own"
     assert found((stream("ads"), []), audiences) == (Verdict.WARN, GONE)
     scene = Scene(tmp_path)
     lost = emptied(scene, scene.failed(stream("ads")), scene.stage(*audiences))
-    assert lost == (Verdict.BLOCK, f"{HELD}nobody knows of its ads")
+    assert lost == (Verdict.QUARANTINE, f"{HELD}nobody knows of its ads")
 
 
 def test_no_changes_are_no_sign_that_entities_are_gone(scene: Scene) -> None:
@@ -61,4 +61,4 @@ def test_no_changes_are_no_sign_that_entities_are_gone(scene: Scene) -> None:
     told = scene.stage(stream("ads").narrowed(ids=Ids(values=())), [])
     listed = scene.stage(stream("audiences"), [entity("audiences", audience_id="1")])
     assert scene.audit(told, listed).decisions[0].verdict is Verdict.PUBLISH
-    assert emptied(scene, told, listed) == (Verdict.BLOCK, f"{HELD}nobody knows of its ads")
+    assert emptied(scene, told, listed) == (Verdict.QUARANTINE, f"{HELD}nobody knows of its ads")

@@ -47,7 +47,7 @@ def test_a_slice_that_failed_is_a_finding_and_is_not_published(scene: Scene) -> 
     bad = scene.failed(part(account="1002"), "report 77 was given up")
     outcome = scene.audit(scene.stage(part(), CLEAN), bad)
     assert failing(outcome) == {"slice_complete"}
-    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.QUARANTINE]
     assert "report 77 was given up" in outcome.decisions[1].reasons[0]
     assert finding(outcome, "slice_complete", bad).dimension == "completeness"
 
@@ -58,13 +58,13 @@ def test_rows_that_did_not_arrive_in_the_audit_table_block(scene: Scene) -> None
     outcome = scene.audit(result)
     assert failing(outcome) == {"rows_loaded"}
     assert finding(outcome, "rows_loaded").observed == "3 rows loaded of 6 staged"
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
 
 
 def test_a_repeated_key_is_found_and_nulls_are_equal(scene: Scene) -> None:
     outcome = scene.audit(scene.stage(part(), [*CLEAN, CLEAN[0]]))
     assert failing(outcome) == {"key_unique"}
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
 
 
 def test_attribution_windows_and_breakdowns_make_keys_differ(scene: Scene) -> None:
@@ -152,7 +152,7 @@ def test_an_empty_answer_where_spend_is_published_blocks(scene: Scene) -> None:
     scene.published(DAY2)
     outcome = scene.audit(scene.stage(part(), []))
     assert failing(outcome) == {"empty_is_not_zero"}
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
 
 
 def test_an_empty_answer_after_spend_is_a_warning_where_nothing_contradicts(scene: Scene) -> None:
@@ -184,7 +184,7 @@ def test_silence_up_to_the_newest_day_blocks_where_ads_are_active(
     for today, blocks in ((AFTER, silent), (AFTER + timedelta(days=1), False)):
         outcome = scene.audit(scene.stage(part(), []), today=today)
         assert failing(outcome) == {"empty_is_not_zero" if blocks else "account_is_heard"}, today
-        assert outcome.decisions[0].verdict is (Verdict.BLOCK if blocks else Verdict.WARN)
+        assert outcome.decisions[0].verdict is (Verdict.QUARANTINE if blocks else Verdict.WARN)
 
 
 def test_the_silence_of_an_account_that_may_not_deliver_is_no_wonder(scene: Scene) -> None:
@@ -224,12 +224,12 @@ def test_an_empty_answer_where_another_level_has_spend_blocks(scene: Scene) -> N
     ads = scene.stage(part(Level.AD), [])
     outcome = scene.audit(campaigns, ads)
     assert failing(outcome) == {"empty_is_not_zero"}
-    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.BLOCK]
+    assert [d.verdict for d in outcome.decisions] == [Verdict.PUBLISH, Verdict.QUARANTINE]
 
 
 @pytest.mark.parametrize(("today", "broken", "verdict"), [
     (AFTER, "delivery_goes_on", Verdict.WARN),
-    (DAY3, "empty_is_not_zero", Verdict.BLOCK),  # the day is not over
+    (DAY3, "empty_is_not_zero", Verdict.QUARANTINE),  # the day is not over
 ])  # fmt: skip
 def test_a_pause_that_the_coarsest_report_confirms_is_a_warning(
     scene: Scene, today: date, broken: str, verdict: Verdict
@@ -453,7 +453,7 @@ def test_a_repeated_entity_and_an_emptied_account_are_found(scene: Scene) -> Non
     assert failing(outcome) == {"empty_is_not_zero"}
     told = finding(outcome, "empty_is_not_zero").observed
     assert told == "no rows, but 2 are published, and nothing else of the account came"
-    assert outcome.decisions[0].verdict is Verdict.BLOCK
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
 
 
 def test_a_first_empty_snapshot_cannot_be_judged(scene: Scene) -> None:
@@ -474,7 +474,7 @@ def test_a_row_that_could_not_be_kept_blocks_reports_and_streams(scene: Scene) -
     entities = scene.stage(stream(), [campaign()], raw=received, rejected=8)
     outcome = scene.audit(report, entities)
     assert failing(outcome) == {"rows_kept"}
-    assert [d.verdict for d in outcome.decisions] == [Verdict.BLOCK, Verdict.BLOCK]
+    assert [d.verdict for d in outcome.decisions] == [Verdict.QUARANTINE, Verdict.QUARANTINE]
     assert finding(outcome, "rows_kept", report).observed == "3 of 9 rows read are dead letters"
     assert "dead letters" in finding(outcome, "rows_kept", report).advice
 

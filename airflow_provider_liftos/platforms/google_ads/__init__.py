@@ -25,6 +25,7 @@ from airflow_provider_liftos.platforms.google_ads import (
     reports,
     wire,
 )
+from airflow_provider_liftos.platforms.google_ads.quality import QUALITY
 
 PLATFORM = Platform(
     name="google_ads",
@@ -113,6 +114,7 @@ PLATFORM = Platform(
     mapping=mapping.mapping,
     minor_units=lambda _currency: 1,
     streams=entities.STREAMS,
+    quality=QUALITY,
     availability=Availability(
         history_days=1123, restatement_days=30,
         note="37 months less a day for time zones; conversions count on the day of the click, and"

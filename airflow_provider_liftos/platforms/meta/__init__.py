@@ -16,6 +16,7 @@ from airflow_provider_liftos.model.platform import (
     Version,
 )
 from airflow_provider_liftos.platforms.meta import consent, entities, insights, mapping, money, wire
+from airflow_provider_liftos.platforms.meta.quality import QUALITY
 
 PLATFORM = Platform(
     name="meta",
@@ -83,6 +84,7 @@ PLATFORM = Platform(
     mapping=mapping.mapping,
     minor_units=money.offset,
     streams=entities.STREAMS,
+    quality=QUALITY,
     availability=Availability(
         history_days=1123, restatement_days=28,
         note="37 months less a day for time zones; conversions settle within 28 days"),

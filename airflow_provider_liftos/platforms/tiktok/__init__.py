@@ -24,6 +24,7 @@ from airflow_provider_liftos.platforms.tiktok import (
     reports,
     wire,
 )
+from airflow_provider_liftos.platforms.tiktok.quality import QUALITY
 
 
 def _adopt(extra: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,6 +103,7 @@ PLATFORM = Platform(
     ids_per_part=reading.campaigns_per_filter,
     minor_units=lambda _currency: 1,
     streams=entities.STREAMS,
+    quality=QUALITY,
     availability=Availability(
         history_days=1826, restatement_days=7,
         note="TikTok keeps everything, we look back five years; the day before is final from 12:00"
