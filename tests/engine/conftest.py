@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,15 +23,23 @@ def still() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def sandbox(still: Sandbox) -> Iterator[Sandbox]:
+@contextmanager
+def lent(still: Sandbox) -> Iterator[Sandbox]:
+    """A sandbox of many tests as if it were new."""
     still.faults.clear()
+    still.faults._ids = count(1)  # chance depends on them
     still.journal.clear()
     offset = still.clock._offset
     yield still
     still.faults.clear()
     # Its clock only moves forward, but what one test waited for is no concern of the next.
     still.clock._offset = offset
+
+
+@pytest.fixture
+def sandbox(still: Sandbox) -> Iterator[Sandbox]:
+    with lent(still) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +31,7 @@ from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.session import Session
 from tests.engine.harness import basic, credentials, served
 from tests.engine.killing import DONE, SCOPE, open_store, work
+from tests.engine.totals import staged, truth
 
 KILLS = 200
 MOST = 10
@@ -54,9 +54,6 @@ def known(sandbox: Sandbox, platform: Platform, fields: dict[str, Any]) -> list[
         store.close()
     by_id = {account.account_id: account for account in found}
     return [by_id[one.id] for one in sandbox.world.dataset(platform.name).accounts]
-
-
-METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
 
 
 @pytest.fixture(scope="module")
@@ -142,39 +139,6 @@ class Victim:
             store.close()
 
 
-def totals(
-    platform: Platform, folder: Path, manifest: Manifest
-) -> dict[tuple[str, str], tuple[Decimal, ...]]:
-    import duckdb
-
-    done = Normalizer(
-        platform=platform, staging=Staging(f"{folder}/staging"), reject=lambda *_: None, options={}
-    ).normalize(manifest)
-    files = [f.path for cut in done.slices if cut.slice.report for f in cut.staged]
-    sums = ", ".join(f"sum({metric})" for metric in METRICS)
-    rows = duckdb.sql(
-        f"SELECT account_id, date::VARCHAR, count(*), {sums} FROM read_parquet({files}) GROUP BY ALL"
-    ).fetchall()
-    return {(row[0], row[1]): tuple(Decimal(str(v or 0)) for v in row[2:]) for row in rows}
-
-
-def truth(
-    platform: Platform, sandbox: Sandbox, cuts: list[Slice]
-) -> dict[tuple[str, str], tuple[Decimal, ...]]:
-    found: dict[tuple[str, str], list[Decimal]] = {}
-    for cut in cuts:
-        if cut.report is None:
-            continue
-        since, until = str(cut.window.since), str(cut.window.until)
-        asked = {"account": cut.account_id, "level": "ad", "since": since, "until": until}
-        for row in sandbox.truth(platform=platform.name, **asked)["rows"]:
-            sums = found.setdefault((cut.account_id, row["date"]), [Decimal(0)] * 6)
-            values = (1, *(row[metric] or 0 for metric in METRICS))
-            for position, value in enumerate(values):
-                sums[position] += Decimal(str(value))
-    return {key: tuple(sums) for key, sums in found.items()}
-
-
 @pytest.mark.parametrize("name", names())
 def test_killed_at_random_200_times(
     busy: Sandbox, processes: Any, tmp_path: Path, name: str
@@ -198,7 +162,10 @@ def survived(busy: Sandbox, processes: Any, folder: Path, platform: Platform, *,
     busy.journal.clear()
     manifest = victim.run()
     assert not manifest.failed
-    assert totals(platform, folder, manifest) == truth(platform, busy, cuts)
+    done = Normalizer(
+        platform=platform, staging=Staging(f"{folder}/staging"), reject=lambda *_: None, options={}
+    ).normalize(manifest)
+    assert staged(done) == truth(platform, busy, cuts)
     journal = busy.journal.entries(platform.name)
     for report_id, length in victim.finished:
         later = [e for e in journal[length:] if names_report(e, report_id)]

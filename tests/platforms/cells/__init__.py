@@ -17,9 +17,10 @@ RIGHT, PARTIAL, REFUSED, GIVEN_UP = "right", "partial", "refused", "given up"
 class Cell:
     """A fault and its end.
 
-    ``extra`` requests beyond the platform's CALM. With ``one_account`` the fault strikes the first
-    account alone. ``duplicates`` are rows that came twice and are counted once. ``options`` are of
-    the connection, for platforms that have several ways.
+    ``extra`` requests are allowed beyond the platform's CALM, or beyond 2 where it refuses. With
+    ``one_account`` the fault strikes the first account alone. ``duplicates`` are rows that came
+    twice and are counted once, at most. ``options`` are of the
+    connection, for platforms that have several ways.
     """
 
     kind: str
@@ -52,3 +53,9 @@ def of(platform: str) -> ModuleType:
 def all_cells() -> list[tuple[str, Cell]]:
     """Every cell of every platform."""
     return [(name, one) for name in names() for one in of(name).CELLS]
+
+
+def one_of_each_kind() -> list[tuple[str, Cell]]:
+    """The first cell of every kind of every platform."""
+    found = {(name, one.kind): one for name, one in reversed(all_cells())}
+    return [(name, one) for (name, _), one in reversed(found.items())]

@@ -21,11 +21,15 @@ _OF_THE_LINE = (
     cell("http_500", extra=3, times=3, match=STREAM),
     cell("http_500", extra=3, times=3, match=STREAM, bare=True,
          name="http_500 without an error object"),
-    cell("http_500", GIVEN_UP, extra=20, match=STREAM, name="http_500 for ever"),
+    cell("http_500", GIVEN_UP, extra=12, match=STREAM, name="http_500 for ever"),
     cell("http_502_html", extra=3, times=3, match=STREAM),
     cell("timeout", extra=1, times=1, match=STREAM),
     cell("reset", extra=3, times=3, match=STREAM),
     cell("truncated_body", extra=3, times=3, match=STREAM),
+    cell("http_502_html", GIVEN_UP, extra=12, match=STREAM, name="http_502_html for ever"),
+    cell("timeout", GIVEN_UP, extra=12, match=STREAM, name="timeout for ever"),
+    cell("reset", GIVEN_UP, extra=12, match=STREAM, name="reset for ever"),
+    cell("truncated_body", GIVEN_UP, extra=12, match=STREAM, name="truncated_body for ever"),
     cell("slow", times=2, seconds=0.2, match=STREAM),
 )  # fmt: skip
 _SPOKEN = (
