@@ -167,7 +167,8 @@ class LiftosExtractOperator(LiftosOperator):
     def _wait(self, context: Mapping[str, Any], waiting: Waiting) -> None:
         poll_seconds = config.number("poll_seconds")
         if not self.deferrable:
-            pause = (waiting.until - time.time()) if waiting.until else poll_seconds
+            now = config.state_store().clock.now()
+            pause = (waiting.until - now) if waiting.until else poll_seconds
             time.sleep(max(pause, 0.1))
             return
         from airflow_provider_liftos.triggers.report import ReportTrigger
@@ -179,7 +180,7 @@ class LiftosExtractOperator(LiftosOperator):
                 conn_id=self.conn_id,
                 scope=scope(context),
                 poll_seconds=poll_seconds,
-                fire_after=time.time() + config.number("min_defer_seconds"),
+                fire_after=config.state_store().clock.now() + config.number("min_defer_seconds"),
                 not_before=waiting.until,
             ),
             method_name="execute",

@@ -8,6 +8,7 @@ a platform that throttles or refuses is alive.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, select, update
@@ -16,6 +17,16 @@ from sqlalchemy.engine import Connection
 from airflow_provider_liftos.model.errors import CircuitOpen
 from airflow_provider_liftos.state.store import StateStore, insert_into
 from airflow_provider_liftos.state.tables import breakers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """Where one circuit stands: closed, open or half-open; ``until`` is in epoch seconds."""
+
+    key: str
+    state: str
+    failures: int
+    until: float
 
 
 class Breaker:
@@ -85,6 +96,22 @@ class Breaker:
                 )
             )
 
+    def state(self) -> list[Circuit]:
+        """All circuits of the organization that have ever failed, by name."""
+        now = self._store.clock.now()
+        query = select(breakers).where(breakers.c.org_id == self._org_id).order_by(breakers.c.key)
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Circuit(
+                key=row.key,
+                state=_word(row.opened_until, now),
+                failures=row.failures,
+                until=row.opened_until,
+            )
+            for row in rows
+        ]
+
     def _refuse_while_open(self, key: str, until: float) -> None:
         if until > self._store.clock.now():
             raise CircuitOpen(
@@ -126,3 +153,9 @@ class Breaker:
 
     def _is(self, key: str) -> ColumnElement[bool]:
         return and_(breakers.c.org_id == self._org_id, breakers.c.key == key)
+
+
+def _word(opened_until: float, now: float) -> str:
+    if not opened_until:
+        return "closed"
+    return "open" if opened_until > now else "half-open"

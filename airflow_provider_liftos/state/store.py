@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.state import engines, migrations
-from airflow_provider_liftos.state.clock import Clock, SystemClock
+from airflow_provider_liftos.state.clock import Clock, ServerClock, SystemClock
 from airflow_provider_liftos.state.engines import describe
 from airflow_provider_liftos.state.failures import DATABASE_ERRORS, meaning
 
@@ -22,7 +23,8 @@ __all__ = ["StateStore", "describe", "insert_into", "open_store"]
 class StateStore:
     """One store; may be used by many threads, and on both sides of a fork.
 
-    Nothing is connected before the first use, which also migrates.
+    Nothing is connected before the first use, which also migrates. Without a ``clock`` the time is
+    that of the machine or, where hosts may share the store, of the database server.
 
     Raises:
         ConfigurationError: the URL is neither SQLite in a file nor Postgres.
@@ -31,7 +33,8 @@ class StateStore:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._url = engines.parse(url)
         self.where = describe(url)
-        self.clock: Clock = clock or SystemClock()
+        own = SystemClock() if self.on_one_host else ServerClock(self._read_clock)
+        self.clock: Clock = clock or own
         # Keyed by process: connections and locks that came over a fork are never touched, nor
         # dropped, for closing them here would end the parent's sessions.
         self._engines: dict[int, Engine] = {}
@@ -74,12 +77,26 @@ class StateStore:
     def _connect(self) -> Iterator[Connection]:
         try:
             with self._engine().connect() as connection:
+                self._set_clock(connection)
                 yield connection
         except DATABASE_ERRORS as error:
             translated = meaning(error, self.where)
             if translated is None:
                 raise
             raise translated from error
+
+    def _read_clock(self) -> None:
+        with self._connect():
+            pass  # which sets it
+
+    def _set_clock(self, connection: Connection) -> None:
+        """Read the server's clock if it is time to."""
+        if not isinstance(self.clock, ServerClock) or not self.clock.is_old:
+            return
+        began = time.monotonic()
+        server = connection.scalar(select(func.extract("epoch", func.clock_timestamp())))
+        self.clock.set(float(server or 0.0), began, time.monotonic())
+        connection.rollback()  # the caller begins a transaction of its own
 
     def _engine(self) -> Engine:
         pid = os.getpid()
@@ -96,6 +113,9 @@ class StateStore:
         try:
             if self.on_one_host:
                 engines.use_write_ahead_log(engine)
+            else:
+                with engine.connect() as connection:
+                    self._set_clock(connection)
             migrations.migrate(engine, now=self.clock.now())
         except BaseException:
             engine.dispose()

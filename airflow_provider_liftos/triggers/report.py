@@ -23,9 +23,9 @@ class ReportTrigger(BaseTrigger):
     """Polls the submitted reports of a scope; fires when none is running any more.
 
     Everything it needs is named, nothing is carried: reports are in the state store, secrets in the
-    connection. ``not_before`` and ``fire_after`` are epoch seconds: no polling before the first
-    (a limit is used up until then), no event before the second (Airflow 3.3 may otherwise see the
-    event before it has noted the deferral).
+    connection. ``not_before`` and ``fire_after`` are epoch seconds of the state store's clock: no
+    polling before the first (a limit is used up until then), no event before the second (Airflow
+    3.3 may otherwise see the event before it has noted the deferral).
     """
 
     def __init__(
@@ -184,7 +184,17 @@ def _overdue(checkpoints: Any) -> bool:
     return all(p.deadline is not None and p.deadline < now for p in running)
 
 
+def _now() -> float:
+    """By the store's clock: this host's may be another than the worker's."""
+    from airflow_provider_liftos.hooks import config
+
+    try:
+        return config.state_store().clock.now()
+    except LiftosError:  # what is wrong with the store, the event will tell
+        return time.time()
+
+
 async def _until(moment: float) -> None:
-    pause = moment - time.time()
+    pause = moment - await asyncio.to_thread(_now)
     if pause > 0:
         await asyncio.sleep(pause)
