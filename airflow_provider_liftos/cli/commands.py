@@ -38,10 +38,16 @@ def get_cli_commands() -> list[CLICommand]:
                     args=(*_restatements(), org),
                 ),
                 ActionCommand(
-                    name="connect",
+                    name="configure",
                     help="Make connections of a YAML configuration and the environment",
-                    func=_load("connect.connect"),
+                    func=_load("configure.configure"),
                     args=(configuration,),
+                ),
+                ActionCommand(
+                    name="connect",
+                    help="Give a connection access, by consenting in a browser",
+                    func=_load("connect.connect"),
+                    args=_connect(),
                 ),
                 ActionCommand(
                     name="campaign-report",
@@ -56,6 +62,19 @@ def get_cli_commands() -> list[CLICommand]:
 
 def _option(*names: str, **parts: Any) -> Arg:
     return Arg(names, **parts)  # type: ignore[no-untyped-call]
+
+
+def _connect() -> list[Arg]:
+    return [
+        _option("platform", help="such as meta"),
+        _option(
+            "--conn-id", help="connection; it has the app's id and secret (default: platform's)"
+        ),
+        _option(
+            "--port", type=int, default=0, help="of this machine, for the answer; default: any"
+        ),
+        _option("--no-browser", help="only print the address to open", action="store_true"),
+    ]
 
 
 def _runs() -> list[Arg]:

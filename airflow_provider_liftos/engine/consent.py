@@ -25,6 +25,7 @@ from airflow_provider_liftos.transport.flow import Flow, Send
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.refusals import refuse
 
+UNCHANGED = "Nothing was changed."
 _LONGEST_WORDS = 200
 
 
@@ -175,14 +176,14 @@ def _code(platform: Platform, consent: Consent, answer: Mapping[str, str]) -> Se
         raise NotAuthorized(
             f"the consent was {'declined' if declined else 'refused'}: {said}",
             platform=platform.name,
-            hint="Nothing was changed. Begin again and allow access.",
+            hint=f"{UNCHANGED} Begin again and allow access.",
         )
     code = answer.get(consent.code)
     if not code:
         raise NotAuthorized(
             f"the answer has no {consent.code}",
             platform=platform.name,
-            hint="Nothing was changed. Begin again.",
+            hint=f"{UNCHANGED} Begin again.",
         )
     return Secret(code)
 
@@ -195,7 +196,7 @@ def require(platform: Platform, scopes: Sequence[str] | None) -> None:
         raise NotAuthorized(
             f"not granted: {', '.join(lacking)}",
             platform=platform.name,
-            hint="Nothing was changed. Begin again and leave all permissions ticked.",
+            hint=f"{UNCHANGED} Begin again and leave all permissions ticked.",
         )
 
 
@@ -215,7 +216,7 @@ def _exchanged(
     if failure is not None:
         judgement = judge(platform.rules, response.status, failure)
         refusal = refuse(platform, credentials, judgement, None, response.status)
-        refusal.hint = "Nothing was changed. Check the app's id and secret, and begin again."
+        refusal.hint = f"{UNCHANGED} Check the app's id and secret, and begin again."
         raise refusal
     try:
         return read(response.body)

@@ -33,6 +33,9 @@ OPTIONS = (
     Option(name="credential_keys", kind="string", default="", secret=True,
            description="Keys with which the state store keeps secrets, comma-separated, the newest "
            "first; `airflow liftos rotate-keys --new` prints one. Without any, no secret is kept."),
+    Option(name="oauth_redirect_hosts", kind="string", default="",
+           description="Hosts, comma-separated, to which platforms may send the browser of a "
+           "person who consented. Default: that of [api] base_url, and this machine."),
     Option(name="staging_url", kind="string", default=None,
            description="Where files wait between tasks. Default: liftos/staging under "
            "AIRFLOW_HOME. Several hosts need an object store (s3://conn_id@bucket/folder, gs://, "
@@ -212,6 +215,18 @@ def keyring() -> KeyRing:
     from airflow_provider_liftos.state.keyring import KeyRing
 
     return KeyRing.read(text("credential_keys"))
+
+
+def oauth_redirect_hosts() -> list[str]:
+    """Hosts to which platforms may send people back."""
+    from urllib.parse import urlsplit
+
+    from airflow.sdk.configuration import conf
+
+    if given := text("oauth_redirect_hosts"):
+        return [host.strip() for host in given.split(",") if host.strip()]
+    own = urlsplit(str(conf.get("api", "base_url", fallback="") or "")).hostname
+    return [*([own] if own else []), "127.0.0.1", "localhost"]
 
 
 def staging() -> Staging:

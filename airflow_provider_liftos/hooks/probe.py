@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from datetime import UTC, datetime
 
-from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized
+from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized, Unavailable
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
+from airflow_provider_liftos.model.report import Account
 from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.limiter import Place, Turn
@@ -24,13 +25,35 @@ TEST_SECONDS = 10.0
 
 def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
     """Whether the connection works, and what it is: accounts, scopes, expiry, version, sunset."""
-    pool = ThreadPoolExecutor(max_workers=1)
     try:
-        return True, pool.submit(_look, platform, credentials).result(timeout=TEST_SECONDS)
-    except TooSlow:
-        return False, f"{platform.name}: no answer within {TEST_SECONDS:.0f} s; check the host"
+        token, accounts = look(
+            platform, credentials, lambda t: _check(platform, t, credentials), TEST_SECONDS
+        )
     except LiftosError as error:
         return False, str(error)
+    names = ", ".join(account.account_id for account in accounts[:5])
+    facts = (f"{len(accounts)} accounts ({names})", lasting(token), _version(platform, credentials))
+    return True, "; ".join(facts)
+
+
+def look(
+    platform: Platform,
+    credentials: Credentials,
+    accept: Callable[[TokenFacts], None],
+    seconds: float,
+) -> tuple[TokenFacts, Sequence[Account]]:
+    """What the token is, and the accounts it sees; not these if ``accept`` raises.
+
+    Raises:
+        LiftosError: what is wrong, or that nothing came within ``seconds``.
+    """
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        return pool.submit(_look, platform, credentials, accept).result(timeout=seconds)
+    except TooSlow:
+        raise Unavailable(
+            f"no answer within {seconds:.0f} s; check the host", platform=platform.name
+        ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -64,7 +87,9 @@ class _Unbroken:
     def fail(self, key: str) -> None: ...
 
 
-def _look(platform: Platform, credentials: Credentials) -> str:
+def _look(
+    platform: Platform, credentials: Credentials, accept: Callable[[TokenFacts], None]
+) -> tuple[TokenFacts, Sequence[Account]]:
     sender = HttpSender()
     session = Session(
         platform, credentials,
@@ -72,13 +97,10 @@ def _look(platform: Platform, credentials: Credentials) -> str:
     )  # fmt: skip
     try:
         token = run(session.call(platform.token(credentials), platform.read_token), sender)
-        _check(platform, token, credentials)
-        accounts = run(platform.accounts(session, session.credentials), sender)
+        accept(token)
+        return token, run(platform.accounts(session, session.credentials), sender)
     finally:
         sender.close()
-    names = ", ".join(account.account_id for account in accounts[:5])
-    facts = (f"{len(accounts)} accounts ({names})", _words(token), _version(platform, credentials))
-    return "; ".join(facts)
 
 
 def _check(platform: Platform, token: TokenFacts, credentials: Credentials) -> None:
@@ -97,7 +119,8 @@ def _check(platform: Platform, token: TokenFacts, credentials: Credentials) -> N
         )
 
 
-def _words(token: TokenFacts) -> str:
+def lasting(token: TokenFacts) -> str:
+    """Words about a token: its scopes, and how long it lasts."""
     scopes = f"scopes {', '.join(token.scopes)}" if token.scopes else "token accepted"
     if not token.expires_at:
         return f"{scopes}; token does not expire"

@@ -30,6 +30,7 @@ def things() -> dict[str, set[str]]:
             "airflow liftos runs",
             "airflow liftos restatements",
             "airflow liftos campaign-report",
+            "airflow liftos configure",
             "airflow liftos connect",
             "liftos-sandbox",
         },
