@@ -89,8 +89,8 @@ class PlatformPipeline:
         """A pipeline for each platform that a configuration names; ``source`` is a path or text.
 
         ``options`` are those of the constructor and win over the file. What the file asks for and a
-        platform does not offer is logged. Its secrets are not looked at: ``airflow liftos configure``
-        makes connections of them.
+        platform does not offer is logged. Its secrets are not looked at: of them ``airflow liftos
+        configure`` makes connections.
 
         Raises:
             ConfigurationError: the file has a key or a value that does not exist; the message names
