@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -87,7 +87,9 @@ class Tokens:
         query = select(tokens).where(
             tokens.c.org_id == self._org_id,
             tokens.c.kind == KIND,
-            tokens.c.trail.contains(fingerprint, autoescape=True),
+            or_(
+                tokens.c.root == fingerprint, tokens.c.trail.contains(fingerprint, autoescape=True)
+            ),
         )
         with self._store.read() as connection:
             found = connection.execute(query).all()
@@ -119,7 +121,8 @@ class Tokens:
 
         ``now_found_by`` is the fingerprint of the credential as it is with the new secrets.
         """
-        trail = tuple(dict.fromkeys((now_found_by, *(kept.trail if kept else ()), fingerprint)))
+        # What the connection holds comes early: it stays there however long the past gets.
+        trail = tuple(dict.fromkeys((now_found_by, fingerprint, *(kept.trail if kept else ()))))
         made = Kept(
             conn_id=kept.conn_id if kept else self._conn_id,
             root=kept.root if kept else fingerprint,
@@ -170,13 +173,14 @@ class Tokens:
         with self._store.write() as connection:
             if after is None:
                 insert = insert_into(connection, tokens).values(**self._key(made), **values)
-                done = connection.execute(insert.on_conflict_do_nothing())
+                change = insert.on_conflict_do_nothing().returning(tokens.c.root)
+                done = connection.scalar(change) is not None
             else:
                 same = and_(self._at(made), tokens.c.generation == after)
-                done = connection.execute(update(tokens).where(same).values(**values))
-            if done.rowcount == 1:
+                done = connection.execute(update(tokens).where(same).values(**values)).rowcount == 1
+            if done:
                 self._forget(connection, made)
-        return done.rowcount == 1
+        return done
 
     def _forget(self, connection: Connection, made: Kept) -> None:
         """Former credentials of the connection, once nobody can be at work with them any more."""

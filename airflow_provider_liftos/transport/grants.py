@@ -109,7 +109,7 @@ class Grants:
         if grant.early is not None:  # what it would be made of is what was refused
             sight = _Sight(self._platform, grant, self._given)
             kept = yield from self._found(sight)
-            if kept is None or kept.generation <= self._generation:
+            if kept is None or kept.secrets == self._held.secrets:
                 return False
         if number in {None, self._held.number}:
             self._doubted, self._until = True, -math.inf
