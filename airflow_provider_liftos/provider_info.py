@@ -76,6 +76,11 @@ _GENERAL = {
         "description": "Empty: the newest this provider knows.",
         "schema": {"type": ["string", "null"]},
     },
+    "fallback_version": {
+        "label": "Fallback version",
+        "description": "API version to speak when that one is switched off. Empty: the newest.",
+        "schema": {"type": ["string", "null"]},
+    },
     "is_mock": {
         "label": "Invented rows",
         "description": "A sandbox is behind it: rows are marked, and kept in schema liftos_mock.",

@@ -30,6 +30,7 @@ from airflow_provider_liftos.model.errors import (
     TooManyIds,
     TooMuchData,
     Unavailable,
+    VersionGone,
 )
 from airflow_provider_liftos.model.platform import Reading
 from airflow_provider_liftos.model.report import Account, Slice
@@ -204,7 +205,7 @@ class Extraction:
         resent = self.session.usage.resent
         try:
             point.report_id = self._run(flow)
-        except (Throttled, CircuitOpen, NotAuthorized):
+        except (Throttled, CircuitOpen, NotAuthorized, VersionGone):
             point.state, point.attempts = cp.PLANNED, point.attempts - 1
             self.checkpoints.save(point)
             raise
@@ -311,6 +312,10 @@ class Extraction:
                 self._wait_or_again(point, error)
             case Missing() | ReportFailed():
                 self._again_or_give_up(point, error)
+            case VersionGone() if error.version != self.session.credentials.version:
+                log.info("%s: asked anew in another API version", point.slice.label)
+            case VersionGone():
+                raise error
             case NotAuthorized() if not error.one_account:
                 raise error
             case Unavailable():

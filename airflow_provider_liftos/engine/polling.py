@@ -18,6 +18,7 @@ from airflow_provider_liftos.model.errors import (
     NotAuthorized,
     Rejected,
     ReportFailed,
+    VersionGone,
 )
 from airflow_provider_liftos.model.platform import Pending, ReportState, ReportStatus
 from airflow_provider_liftos.model.secret import Secret
@@ -81,7 +82,12 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
         for judgement in refused:
             if judgement.verdict is Verdict.REAUTHORIZE:
                 raise session.refusal(judgement, None, None)
-        limited += refused
+        limited += [one for one in refused if one.verdict is Verdict.THROTTLED]
+        if dead := [one for one in refused if one.verdict is Verdict.VERSION_DEAD]:
+            gone = session.refusal(dead[0], None, None)
+            if not isinstance(gone, VersionGone):
+                raise gone
+            session.outlive(gone)
     if limited and len(limited) == len(waiting):
         shortest = min(limited, key=_wait)
         raise session.refusal(shortest, None, None, retry_at=now + _wait(shortest))
@@ -128,7 +134,7 @@ def _judged(session: Session, status: ReportStatus) -> tuple[ReportStatus, Judge
     if status.state is not ReportState.RUNNING or status.error is None:
         return status, None
     judgement = judge(session.platform.rules, 0, status.error)
-    if judgement.verdict is Verdict.THROTTLED:
+    if judgement.verdict in {Verdict.THROTTLED, Verdict.VERSION_DEAD}:
         return status, judgement
     if judgement.verdict is Verdict.REAUTHORIZE:
         if not judgement.one_account:

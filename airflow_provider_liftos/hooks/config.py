@@ -47,6 +47,9 @@ OPTIONS = (
            description="Accounts that one mapped extract task carries."),
     Option(name="fetch_threads", kind="integer", default="4",
            description="Reports that one task reads at the same time."),
+    Option(name="fallback_version", kind="string", default="",
+           description="API versions to speak when a connection's is switched off, where that is "
+           "not to be the newest: meta=v25.0, google_ads=v25. The connection's own field wins."),
     Option(name="poll_seconds", kind="float", default="10",
            description="Pause between the first two looks at running reports; grows to a minute."),
     Option(name="min_defer_seconds", kind="float", default="15",
@@ -98,9 +101,7 @@ def restatement_days(platform: Platform) -> int:
     from airflow_provider_liftos.model.errors import ConfigurationError
     from airflow_provider_liftos.platforms import discover
 
-    given = text("restatement_days")
-    parts = [part.partition("=") for part in given.split(",") if part.strip()]
-    days = {name.strip(): value.strip() for name, _, value in parts}
+    given, days = text("restatement_days"), by_platform("restatement_days")
     known = {one.name for one in discover()}
     if wrong := [
         name for name, value in days.items() if name not in known or not value.isdecimal()
@@ -110,6 +111,12 @@ def restatement_days(platform: Platform) -> int:
             f" days; write it as {min(known)}=30, and platforms are {', '.join(sorted(known))}"
         )
     return int(days.get(platform.name, platform.availability.restatement_days))
+
+
+def by_platform(name: str) -> dict[str, str]:
+    """An option of parts like ``meta=v25.0, google_ads=v25``, by platform."""
+    parts = [part.partition("=") for part in text(name).split(",") if part.strip()]
+    return {platform.strip(): value.strip() for platform, _, value in parts}
 
 
 def reporting_currency() -> str:

@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_liftos.hooks import versions
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.platforms import get, names
@@ -25,7 +26,9 @@ _DATE_RANGE = ("type", "days", "start_date", "end_date")
 _RANGES = ("last_n_days", "custom", "lifetime")
 REPORT_TYPES = ("campaign_performance", "audience_insights", "custom")
 _ACCOUNTS = ("ad_accounts", "advertiser_ids", "customer_id", "customer_ids", "account_ids")
-_CONNECTION = ("conn_id", "api_version", "host", "org_id", "is_mock", "allow_insecure")
+_CONNECTION = (
+    "conn_id", "api_version", "fallback_version", "host", "org_id", "is_mock", "allow_insecure",
+)  # fmt: skip
 _FIXED_PACE = {"backoff_multiplier": 2, "max_retries": 5}
 _PACE = ("requests_per_hour", "requests_per_minute", "concurrent_requests", *_FIXED_PACE)
 _OTHER_NAMES = {"secret": "app_secret"}
@@ -168,7 +171,7 @@ def _section(platform: Platform, given: Mapping[str, Any], pace: Mapping[str, An
     extra = {other.get(key, key): value for key, value in given.items()
              if key not in _ACCOUNTS and key not in ("conn_id", "api_version")}  # fmt: skip
     version = str(given.get("api_version") or "")
-    if version and _is_over(platform, version):
+    if version and versions.is_over(platform, version, datetime.now(UTC).date()):
         notes.append(
             f"{name}: API version {version} is switched off; {platform.newest()} is used instead"
         )
@@ -184,21 +187,6 @@ def _section(platform: Platform, given: Mapping[str, Any], pace: Mapping[str, An
         fields={key: value for key, value in extra.items() if value not in (None, "")},
         notes=tuple(notes),
     )
-
-
-def _is_over(platform: Platform, version: str) -> bool:
-    """Whether it has an end in the past, or is older than every version we know of."""
-    from datetime import UTC, datetime
-
-    sunsets = {v.name: v.sunset for v in platform.versions}
-    if version in sunsets:
-        sunset = sunsets[version]
-        return sunset is not None and sunset <= datetime.now(UTC).date()
-    return _number(version) < min(_number(v.name) for v in platform.versions)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _limits(

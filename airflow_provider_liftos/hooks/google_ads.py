@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from airflow_provider_liftos.hooks.liftos import LiftosHook, discover, pick
+from airflow_provider_liftos.hooks.liftos import LiftosHook, pick
 from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
-from airflow_provider_liftos.transport.flow import run
+from airflow_provider_liftos.transport.flow import Flow
+from airflow_provider_liftos.transport.versions import anew
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,19 +67,27 @@ class GoogleAdsHook(LiftosHook):
         from airflow_provider_liftos.transport.client import HttpSender
 
         session, sender = self.session(), HttpSender()
-        names = gaql.parse(query).fields
-        leaves = tuple(schema.require(session.credentials.version, name) for name in names)
-        reader, customer = decode.Reader(leaves), wire.digits(customer_id)
+        names, customer = gaql.parse(query).fields, wire.digits(customer_id)
 
-        def take(rows: Sequence[Any]) -> Sequence[Any]:
-            return [make(leaves, names, reader.columns(rows))] if rows else ()
+        def fields() -> tuple[Leaf, ...]:
+            return tuple(schema.require(session.credentials.version, name) for name in names)
 
-        try:
-            (account,) = pick(discover(session, sender), [customer], self.platform)
-            session.via[customer] = account.via
+        def asked() -> Flow[T]:
+            leaves = fields()
+            reader = decode.Reader(leaves)
+
+            def take(rows: Sequence[Any]) -> Sequence[Any]:
+                return [make(leaves, names, reader.columns(rows))] if rows else ()
+
             reading = wire.stream(query, leaves, customer, session.credentials, take)
-            flow = session.stream(reading.request, lambda: _Kept(reading.decoder()))
-            return join(leaves, run(flow, sender))
+            parts = yield from session.stream(reading.request, lambda: _Kept(reading.decoder()))
+            return join(leaves, parts)
+
+        fields()
+        try:
+            (account,) = pick(self._seen(session, sender), [customer], self.platform)
+            session.via[customer] = account.via
+            return anew(session, asked, sender)
         finally:
             sender.close()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.hooks import config, versions
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, NotAuthorized
 from airflow_provider_liftos.model.platform import Credentials, Platform
 from airflow_provider_liftos.model.report import Account, Report
@@ -34,6 +35,7 @@ class LiftosHook(BaseHook):
         super().__init__(**kwargs)
         self.conn_id = conn_id or type(self).default_conn_name  # type: ignore[attr-defined]
         self.usage: Usage | None = None
+        self._accounts: list[Account] | None = None
 
     @property
     def platform(self) -> Platform:
@@ -93,10 +95,18 @@ class LiftosHook(BaseHook):
         self.usage = session.usage
         sender = HttpSender()
         try:
-            found = discover(session, sender)
+            found = self._seen(session, sender)
         finally:
             sender.close()
         return choose(found, credentials, self.platform, named)
+
+    def _seen(self, session: Session, sender: Any) -> list[Account]:
+        """Every account the token sees; the platform is asked once in the life of this hook."""
+        if self._accounts is None:
+            self._accounts = discover(session, sender)
+        else:
+            session.usage.cached += 1
+        return self._accounts
 
     def test_connection(self) -> tuple[bool, str]:
         """Two cheap calls: accounts, scopes, token expiry, API version and its sunset."""
@@ -117,19 +127,24 @@ class LiftosHook(BaseHook):
 
 
 def read_connection(platform: Platform, connection: Any) -> Credentials:
-    """Turn an Airflow connection into credentials; also ``facebook_social`` and its like."""
+    """Turn an Airflow connection into credentials; also ``facebook_social`` and its like.
+
+    An API version that is switched off is replaced; sessions say so.
+    """
     extra: dict[str, Any] = dict(platform.adopt(connection.extra_dejson))
     secret_names = {field.name for field in platform.conn_fields if field.secret}
     secrets = {name: Secret(str(extra.pop(name) or "")) for name in secret_names if name in extra}
     if connection.password and not secrets.get("access_token"):
         secrets["access_token"] = Secret(connection.password)
-    version = str(extra.pop("api_version", None) or platform.newest())
-    _check_version(platform, version, connection.conn_id)
+    asked = str(extra.pop("api_version", None) or platform.newest()).strip()
+    today = datetime.now(UTC).date()
+    version = versions.choose(platform, asked, extra, today, str(connection.conn_id))
     return Credentials(
         org_id=str(extra.pop("org_id", None) or "default"),
         conn_id=str(connection.conn_id),
         base_url=_base_url(connection, platform, insecure=_is_on(extra.get("allow_insecure"))),
         version=version,
+        asked_version=asked if asked != version else "",
         secrets=secrets,
         is_mock=_is_on(extra.pop("is_mock", False)),
         options=extra,
@@ -139,20 +154,6 @@ def read_connection(platform: Platform, connection: Any) -> Credentials:
 def _is_on(value: object) -> bool:
     """A switch, also as the text that a connection given as URI makes of it."""
     return str(value).strip().lower() in {"true", "1", "yes", "on"}
-
-
-def _check_version(platform: Platform, version: str, conn_id: str) -> None:
-    from datetime import UTC, datetime
-
-    known = {v.name: v.sunset for v in platform.versions}
-    sunset = known.get(version)
-    if sunset and sunset <= datetime.now(UTC).date():
-        raise ConfigurationError(
-            f"{platform.title} has switched off API version {version} on {sunset}",
-            platform=platform.name,
-            hint=f"Set api_version of connection {conn_id!r} to {platform.newest()} or leave it"
-            " empty.",
-        )
 
 
 def _base_url(connection: Any, platform: Platform, *, insecure: bool) -> str:
@@ -185,50 +186,41 @@ def _loopback(host: str) -> bool:
         return False
 
 
-_NOTICE = 60
-"""Days before its end at which every run begins to warn of an API version."""
-
-
 def open_session(platform: Platform, credentials: Credentials, store: StateStore) -> Session:
     """A session whose limits, breaker and clock live in the state store.
 
-    It begins with a warning when the API version is soon to be switched off.
+    It begins with a warning when the API version is soon to be switched off, or was and another
+    one is spoken instead.
     """
     from airflow_provider_liftos.resilience.breaker import Breaker
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
+    from airflow_provider_liftos.transport.versions import told
 
+    today = versions.day(store.clock.now())
     session = Session(
         platform,
         credentials,
         limiter=Limiter(store, credentials.org_id),
         breaker=Breaker(store, credentials.org_id),
         now=store.clock.now,
+        fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
     )
-    if warning := _ending(platform, credentials, store.clock.now()):
+    if asked := credentials.asked_version:
+        reason = versions.why(platform, asked)
+        session.usage.version = {"asked": asked, "used": credentials.version, "why": reason}
+        session.usage.warn(told(platform, credentials, asked, reason))
+    if warning := versions.ending(platform, credentials, today):
         session.usage.warn(warning)
     return session
 
 
-def _ending(platform: Platform, credentials: Credentials, now: float) -> str:
-    """Words about the connection's API version in the last months of its life."""
-    from datetime import UTC, datetime, timedelta
-
-    sunset = {v.name: v.sunset for v in platform.versions}.get(credentials.version)
-    if not sunset or sunset - datetime.fromtimestamp(now, UTC).date() > timedelta(days=_NOTICE):
-        return ""
-    newest = platform.newest()
-    remedy = f"set api_version of connection {credentials.conn_id!r} to {newest} or leave it empty"
-    if credentials.version == newest:
-        remedy = "update this provider before that"
-    return f"{platform.title} switches off API version {credentials.version} on {sunset}; {remedy}"
-
-
 def discover(session: Session, sender: Any) -> list[Account]:
     """Every account the token sees."""
-    from airflow_provider_liftos.transport.flow import run
+    from airflow_provider_liftos.transport.versions import anew
 
-    return list(run(session.platform.accounts(session, session.credentials), sender))
+    accounts = session.platform.accounts
+    return list(anew(session, lambda: accounts(session, session.credentials), sender))
 
 
 def listed(value: Any) -> list[str]:

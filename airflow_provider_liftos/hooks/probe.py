@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+from airflow_provider_liftos.hooks import versions
+from airflow_provider_liftos.hooks.liftos import discover
 from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized, Unavailable
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
 from airflow_provider_liftos.model.report import Account
@@ -15,9 +17,9 @@ from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.limiter import Place, Turn
 from airflow_provider_liftos.transport.client import HttpSender
-from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.session import Session
+from airflow_provider_liftos.transport.versions import anew
 
 TEST_SECONDS = 10.0
 """Longest a test may take: it may run inside the API server."""
@@ -26,14 +28,14 @@ TEST_SECONDS = 10.0
 def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
     """Whether the connection works, and what it is: accounts, scopes, expiry, version, sunset."""
     try:
-        token, accounts = look(
+        token, accounts, spoken = _looked(
             platform, credentials, lambda t: _check(platform, t, credentials), TEST_SECONDS
         )
     except LiftosError as error:
         return False, str(error)
     names = ", ".join(account.account_id for account in accounts[:5])
-    facts = (f"{len(accounts)} accounts ({names})", lasting(token), _version(platform, credentials))
-    return True, "; ".join(facts)
+    version = _version(platform, spoken, credentials, datetime.now(UTC).date())
+    return True, "; ".join((f"{len(accounts)} accounts ({names})", lasting(token), version))
 
 
 def look(
@@ -47,6 +49,15 @@ def look(
     Raises:
         LiftosError: what is wrong, or that nothing came within ``seconds``.
     """
+    return _looked(platform, credentials, accept, seconds)[:2]
+
+
+def _looked(
+    platform: Platform,
+    credentials: Credentials,
+    accept: Callable[[TokenFacts], None],
+    seconds: float,
+) -> tuple[TokenFacts, Sequence[Account], Credentials]:
     pool = ThreadPoolExecutor(max_workers=1)
     try:
         return pool.submit(_look, platform, credentials, accept).result(timeout=seconds)
@@ -89,16 +100,20 @@ class _Unbroken:
 
 def _look(
     platform: Platform, credentials: Credentials, accept: Callable[[TokenFacts], None]
-) -> tuple[TokenFacts, Sequence[Account]]:
+) -> tuple[TokenFacts, Sequence[Account], Credentials]:
+    """With the credentials as they were used in the end: the API version may be another one."""
+    today = datetime.now(UTC).date()
     sender = HttpSender()
     session = Session(
         platform, credentials,
         limiter=_Unlimited(), breaker=_Unbroken(), backoff=Backoff(attempts=1), now=time.time,
+        fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
     )  # fmt: skip
+    ask = lambda: session.call(platform.token(session.credentials), platform.read_token)  # noqa: E731
     try:
-        token = run(session.call(platform.token(credentials), platform.read_token), sender)
+        token = anew(session, ask, sender)
         accept(token)
-        return token, run(platform.accounts(session, session.credentials), sender)
+        return token, discover(session, sender), session.credentials
     finally:
         sender.close()
 
@@ -128,8 +143,13 @@ def lasting(token: TokenFacts) -> str:
     return f"{scopes}; token expires {day:%Y-%m-%d} UTC"
 
 
-def _version(platform: Platform, credentials: Credentials) -> str:
-    sunset = {v.name: v.sunset for v in platform.versions}.get(credentials.version)
-    return f"API {credentials.version}" + (
-        f", switched off {sunset}" if sunset else ", no sunset set"
-    )
+def _version(platform: Platform, used: Credentials, read: Credentials, today: date) -> str:
+    """What is spoken, until when, and what the connection asks for, where that is dead."""
+    asked = read.asked_version or read.version
+    if asked != used.version:
+        dead = f"api_version {asked} is switched off, API {used.version} is used instead"
+        return f"{dead}: set api_version to {used.version} or leave it empty"
+    if warning := versions.ending(platform, used, today):
+        return warning
+    sunset = {v.name: v.sunset for v in platform.versions}.get(used.version)
+    return f"API {used.version}" + (f", switched off {sunset}" if sunset else ", no sunset set")

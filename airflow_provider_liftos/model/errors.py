@@ -4,7 +4,8 @@
 
     LiftosError                     platform, account, status, vendor_code, request_id, hint
     ├─ ConfigurationError           a person must change a connection, a DAG or a setting
-    │  └─ NotAuthorized             a person must consent, or grant a permission, again
+    │  ├─ NotAuthorized             a person must consent, or grant a permission, again
+    │  └─ VersionGone(version)      the API version is switched off
     ├─ PlatformError
     │  ├─ Throttled(retry_at)       wait; never counts as a failure of the breaker
     │  ├─ Unavailable               try again; counts for the breaker
@@ -95,6 +96,17 @@ class NotAuthorized(ConfigurationError):
         self.one_account = one_account
         self.renewable = renewable
         self.token: int | None = None
+
+
+class VersionGone(ConfigurationError):
+    """The platform has switched off the API version ``version``.
+
+    What was asked in its words can be asked anew if the session speaks another one by then.
+    """
+
+    def __init__(self, message: str, *, version: str, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.version = version
 
 
 class PlatformError(LiftosError):

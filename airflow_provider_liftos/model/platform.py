@@ -60,6 +60,8 @@ class Credentials:
     """A connection, read: where, which version, which secrets, which options.
 
     ``is_mock`` says that its rows are invented: they are kept apart from those people read.
+    ``asked_version`` is the API version that the connection names, where ``version`` is another
+    one because that is switched off.
     """
 
     org_id: str
@@ -67,6 +69,7 @@ class Credentials:
     base_url: str
     version: str
     secrets: Mapping[str, Secret]
+    asked_version: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     is_mock: bool = False
 
@@ -333,7 +336,9 @@ class Platform:
     says, and where that says None, submitted as a ``prepared`` one. ``longest`` is how many days a
     slice of a report may have; ``at_once_days`` the same for reports that the platform was asked
     to prepare and will not; ``kept_days`` how many days of a report it keeps, where these are fewer
-    than of others. ``notices`` reads from an answer's headers what a person should be told.
+    than of others. ``notices`` reads from an answer's headers what a person should be told,
+    ``outlived`` what they say when another API version answered because the one asked for is dead.
+    ``trace_header`` names the header (lower-case) by which the platform finds a call again.
     ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None: any
     number. ``adopt`` reads a connection's extra, also as other tools have written it.
     ``body_signals`` are what a body says of limits, where a platform does not in headers.
@@ -374,6 +379,8 @@ class Platform:
     kept_days: Callable[[Report], int | None] = lambda _report: None
     at_once_days: int = 30
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
+    outlived: Callable[[Mapping[str, str]], str] = lambda _headers: ""
+    trace_header: str = ""
     ids_per_part: Callable[[Credentials], int | None] = lambda _credentials: None
     adopt: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda extra: extra
     usual_reports: tuple[str, ...] = USUAL_REPORTS

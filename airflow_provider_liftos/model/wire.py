@@ -22,6 +22,7 @@ class Verdict(Enum):
     NOT_READY = "not_ready"
     REPORT_FAILED = "report_failed"
     SKIP = "skip"
+    VERSION_DEAD = "version_dead"
     REJECTED = "rejected"
     FATAL = "fatal"
 
@@ -48,6 +49,7 @@ class Request:
     token reaches it, where that is another. ``cost`` is what the platform counts.
     ``repeatable`` is false for calls that create something: they are never sent twice blindly.
     ``lane`` None is the session's.
+    ``version`` is the API version in whose words it is put, where they are of one alone.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Request:
     cost: int = 1
     repeatable: bool = True
     lane: Lane | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +136,18 @@ class Judgement:
 
 
 def judge(rules: tuple[Rule, ...], status: int, error: VendorError) -> Judgement:
-    """The first rule that matches; without one, 5xx and transient errors are retried."""
+    """The first rule that matches; without one, 5xx and transient errors are retried.
+
+    HTTP 426 (Upgrade Required) is the same wherever no rule says otherwise.
+    """
     for rule in rules:
         if rule.matches(status, error):
             return Judgement(
                 verdict=rule.verdict, why=rule.why, error=error, one_account=rule.one_account
             )
+    if status == 426:
+        why = "this API version is switched off"
+        return Judgement(verdict=Verdict.VERSION_DEAD, why=why, error=error)
     if status >= 500 or error.transient:
         return Judgement(verdict=Verdict.RETRY, why="the platform is unwell", error=error)
     return Judgement(verdict=Verdict.REJECTED, why="the platform refused the request", error=error)

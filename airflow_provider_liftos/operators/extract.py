@@ -19,6 +19,7 @@ from airflow_provider_liftos.operators.task import (
     load_id,
     scope,
     spent,
+    transport,
     write_manifest,
 )
 
@@ -195,7 +196,8 @@ class LiftosExtractOperator(LiftosOperator):
             reports_wasted=counts.wasted,
         )
         entry.warnings = tuple(usage.warnings)
-        entry.detail = {"report_ids": list(counts.report_ids)}
+        entry.api_version = extraction.session.credentials.version
+        entry.detail = {"report_ids": list(counts.report_ids), **transport(usage)}
 
 
 def window_of(value: Mapping[str, Any]) -> Window:

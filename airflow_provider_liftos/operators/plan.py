@@ -8,13 +8,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent
+from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent, transport
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.incremental import Known
     from airflow_provider_liftos.engine.plan import DateRange
     from airflow_provider_liftos.model.errors import NotAuthorized
     from airflow_provider_liftos.model.report import Account, Report
+    from airflow_provider_liftos.transport.session import Usage
     from airflow_provider_liftos.warehouses.contract import Warehouse
 
 
@@ -73,14 +74,18 @@ class LiftosPlanOperator(LiftosOperator):
             try:
                 accounts, unseen = hook.chosen(named)
             finally:
-                entry.work = spent(hook.usage) if hook.usage else None
+                usage = hook.usage
+                entry.work = spent(usage) if usage else None
             planned, failed = self._planned(wanted, accounts, unseen, entry)
+            if usage:
+                entry.warnings = (*usage.warnings, *entry.warnings)
+                entry.api_version = usage.version.get("used")
             if catches_up(context):
                 self._catch_up(context, entry, planned)
                 self._look_for_listings(entry, planned)
             size = self.accounts_per_task or int(config.number("accounts_per_task"))
             first = planned[0]["account"]["account_id"]
-            self._tell(entry, planned, failed)
+            self._tell(entry, planned, failed, usage)
             self.account_url = platform.account_url(first)
             batches: list[dict[str, Any]] = [
                 {"org_id": entry.org_id, "label": _label(batch), "accounts": batch}
@@ -95,6 +100,7 @@ class LiftosPlanOperator(LiftosOperator):
         entry: Entry,
         planned: Sequence[Mapping[str, Any]],
         failed: Sequence[Mapping[str, Any]],
+        usage: Usage | None,
     ) -> None:
         """Into the ledger: a plan's rows are its accounts."""
         from airflow_provider_liftos.state.ledger import Work
@@ -108,6 +114,7 @@ class LiftosPlanOperator(LiftosOperator):
             "accounts": [item["account"]["account_id"] for item in planned],
             "failed": [item["account"]["account_id"] for item in failed],
             "more": {i["account"]["account_id"]: i["more"] for i in planned if "more" in i},
+            **(transport(usage) if usage else {}),
         }
 
     def _catch_up(

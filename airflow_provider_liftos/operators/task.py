@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class Entry:
     """The open ledger entry of a task; fill it while working.
 
-    ``window`` is the first and the last day that the work is about.
+    ``window`` is the first and the last day that the work is about, ``api_version`` the one that
+    was spoken in the end.
     """
 
     def __init__(self, org_id: str) -> None:
         self.org_id = org_id
         self.work: Work | None = None
         self.window: tuple[str, str] | None = None
+        self.api_version: str | None = None
         self.warnings: tuple[str, ...] = ()
         self.detail: dict[str, Any] = {}
         self.status = "success"
@@ -88,6 +90,7 @@ class LiftosOperator(BaseOperator):
                 ledger.finish(
                     entry_id, status=entry.status, work=entry.work, window=entry.window,
                     warnings=entry.warnings, error=error, detail=entry.detail,
+                    api_version=entry.api_version,
                 )  # fmt: skip
 
     def _whose(self, org_id: str | None) -> tuple[str, str | None]:
@@ -125,6 +128,14 @@ def spent(usage: Usage) -> Work:
         retries=usage.retries,
         throttled_seconds=usage.throttled_seconds,
     )
+
+
+def transport(usage: Usage) -> dict[str, Any]:
+    """How a session's calls went, for the ledger's detail."""
+    found: dict[str, Any] = {}
+    if usage.version:
+        found["api_version"] = dict(usage.version)
+    return found
 
 
 def staged(slices: Iterable[SliceResult]) -> Work:

@@ -99,8 +99,11 @@ class Ledger:
         warnings: tuple[str, ...] = (),
         error: str | None = None,
         detail: Mapping[str, Any] | None = None,
+        api_version: str | None = None,
     ) -> None:
         """Close an entry. ``window`` is known by then, where ``start`` did not know it.
+
+        ``api_version`` is the one that was spoken in the end, where that is not the first.
 
         Raises:
             Missing: there is no such entry (any more).
@@ -108,11 +111,13 @@ class Ledger:
         change = update(run_ledger).where(
             run_ledger.c.org_id == self._org_id, run_ledger.c.id == entry_id
         )
-        days = dict(zip(("window_since", "window_until"), window or (), strict=False))
+        facts = dict(zip(("window_since", "window_until"), window or (), strict=False))
+        if api_version:
+            facts["api_version"] = api_version
         with self._store.write() as connection:
             closed = connection.execute(
                 change.values(
-                    **days,
+                    **facts,
                     status=status,
                     finished_at=self._store.clock.now(),
                     warnings=json.dumps(warnings),

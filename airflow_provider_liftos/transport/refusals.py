@@ -17,6 +17,7 @@ from airflow_provider_liftos.model.errors import (
     TooManyIds,
     TooMuchData,
     Unavailable,
+    VersionGone,
 )
 from airflow_provider_liftos.model.platform import Credentials, Platform
 from airflow_provider_liftos.model.wire import Judgement, Verdict
@@ -48,6 +49,8 @@ def refuse(
     if judgement.verdict is Verdict.REAUTHORIZE:
         facts["one_account"] = judgement.one_account
         facts["renewable"] = not judgement.one_account
+    if judgement.verdict is Verdict.VERSION_DEAD:
+        facts["version"] = credentials.version
     return _REFUSALS[judgement.verdict](text, error.field or "", retry_at, facts)
 
 
@@ -72,8 +75,11 @@ _REFUSALS: dict[Verdict, _Build] = {
     Verdict.NOT_PREPARED: _plain(NotPrepared),
     Verdict.REPORT_FAILED: _plain(ReportFailed),
     Verdict.SKIP: _plain(Missing),
+    Verdict.VERSION_DEAD: _plain(
+        VersionGone, "Set another api_version in the connection, or update this provider."
+    ),
     Verdict.REJECTED: _plain(Rejected),
     Verdict.FATAL: _plain(
-        NotAuthorized, "The account or the API version must be changed in the connection."
+        NotAuthorized, "The account or the app must be changed in the connection."
     ),
 }

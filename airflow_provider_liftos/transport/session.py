@@ -19,6 +19,7 @@ from airflow_provider_liftos.model.errors import (
     NotAuthorized,
     Throttled,
     Unavailable,
+    VersionGone,
 )
 from airflow_provider_liftos.model.platform import Credentials, Platform
 from airflow_provider_liftos.model.secret import Secret
@@ -40,6 +41,7 @@ from airflow_provider_liftos.transport.grants import Grants, Held
 from airflow_provider_liftos.transport.pace import LONGEST_SLEEP, Limits, Pace
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.refusals import refuse
+from airflow_provider_liftos.transport.versions import Versions, told
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +53,20 @@ _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 
 @dataclass(slots=True)
 class Usage:
-    """What the session did so far; goes into the run ledger."""
+    """What the session did so far; goes into the run ledger.
+
+    ``cached`` counts questions answered by what was known. ``version`` says which API version is
+    ``used`` instead of the one ``asked`` for, and ``why``.
+    """
 
     requests: int = 0
     retries: int = 0
     resent: int = 0
     bytes: int = 0
+    cached: int = 0
     throttled_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    version: dict[str, str] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         """Keep a warning once."""
@@ -105,6 +113,7 @@ class Session:
     ``via`` names for some accounts another one through which the token reaches them. ``tokens`` are
     shared with other processes; ``seen`` is told of each new secret, ``after`` of what was kept.
     ``caps`` are the deployment's, by the names of the limits' options.
+    ``fallbacks`` are API versions to speak when the connection's is refused, best first.
     """
 
     def __init__(
@@ -121,6 +130,7 @@ class Session:
         after: Callable[[Kept], None] = lambda _kept: None,
         caps: Mapping[str, float] = MappingProxyType({}),
         lane: Lane = Lane.FRESH,
+        fallbacks: Sequence[str] = (),
     ) -> None:
         self.platform = platform
         self.credentials = credentials
@@ -130,6 +140,7 @@ class Session:
         self._breaker = breaker
         self._backoff = backoff or Backoff()
         self._now = now
+        self._versions = Versions(fallbacks)
         self._grants = Grants(
             platform, credentials, tokens=tokens, now=now, ask=self._ask, notice=self.usage.warn,
             seen=seen, after=after,
@@ -187,6 +198,11 @@ class Session:
                 renewed, wait = (yield from self._grants.doubt(error.token)), 0.0
                 if not renewed:
                     raise
+            except VersionGone as error:
+                self.outlive(error)
+                if request.version:
+                    raise  # whoever put it in that version's words finds others
+                wait = 0.0
             except (Throttled, Unavailable) as error:
                 wait = self._pause(error, attempt, request)
                 failure = error if isinstance(error, Unavailable) else None
@@ -223,6 +239,7 @@ class Session:
         held = yield from self._grants.ready()
         self._lay(held)
         request = replace(request, via=request.via or self.via.get(request.account or ""))
+        version = request.version or self.credentials.version
         authorized = self.platform.authorize(request, self.credentials)
         response = yield from self._send(key, authorized, take)
         yield from self.pace.heed(request, {request.account: [response.headers]}, response.body)
@@ -231,7 +248,25 @@ class Session:
         except NotAuthorized as error:
             error.token = held.number  # not the one that another thread has taken meanwhile
             raise
+        except VersionGone as gone:
+            gone.version = version  # not what another thread has changed it to meanwhile
+            raise
+        if said := self.platform.outlived(response.headers):
+            self._replace_version(version, said)
         return response
+
+    def outlive(self, error: VersionGone) -> None:
+        """Speak another API version from now on; raises the error where there is none to take."""
+        if not self._replace_version(error.version, error.message):
+            raise error
+
+    def _replace_version(self, dead: str, why: str) -> bool:
+        version = self._versions.after(dead)
+        if version and version != self.credentials.version:
+            self.credentials = replace(self.credentials, version=version)
+            self.usage.version = {"asked": dead, "used": version, "why": why}
+            self.usage.warn(told(self.platform, self.credentials, dead, why))
+        return bool(version)
 
     def _send(
         self, key: str, request: Request, take: Callable[[bytes], None] | None

@@ -156,7 +156,7 @@ class _Note:
         rest, _, map_index = rest.rpartition("/")
         run_id, _, task_id = rest.rpartition("/")
         self.status = "interrupted"
-        self._usage = session.usage
+        self._session = session
         self._ledger = Ledger(config.state_store(), session.credentials.org_id)
         self._id = self._ledger.start(
             TaskRun(
@@ -169,10 +169,14 @@ class _Note:
     def finish(self) -> None:
         from airflow_provider_liftos.state.ledger import Work
 
-        usage = self._usage
+        usage, spoken = self._session.usage, self._session.credentials.version
         work = Work(bytes=usage.bytes, requests=usage.requests, retries=usage.retries,
                     throttled_seconds=usage.throttled_seconds)  # fmt: skip
-        self._ledger.finish(self._id, status=self.status, work=work)
+        self._ledger.finish(
+            self._id, status=self.status, work=work, api_version=spoken,
+            warnings=tuple(usage.warnings),
+            detail={"api_version": usage.version} if usage.version else None,
+        )  # fmt: skip
 
 
 def _overdue(checkpoints: Any) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_liftos.hooks import probe
-from airflow_provider_liftos.hooks.liftos import open_session, read_connection
+from airflow_provider_liftos.hooks.liftos import read_connection
 from airflow_provider_liftos.hooks.meta import MetaHook
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, NotAuthorized
-from airflow_provider_liftos.model.platform import Version
 from airflow_provider_liftos.platforms import get
 
 META = get("meta")
@@ -72,25 +69,6 @@ def test_a_connection_of_the_older_provider_is_taken_as_it_is(liftos):
 
 def test_the_token_may_be_the_password():
     assert read_connection(META, connection(password="tok-en")).secret("access_token") == "tok-en"
-
-
-def test_a_version_that_is_switched_off_is_refused():
-    with pytest.raises(
-        ConfigurationError, match=r"switched off API version v20.0.*Set api_version"
-    ):
-        read_connection(META, connection({"api_version": "v20.0"}))
-    assert read_connection(META, connection({"api_version": "v25.0"})).version == "v25.0"
-
-
-@pytest.mark.parametrize(("days", "warned"), [(61, False), (60, True), (1, True), (None, False)])
-def test_runs_warn_of_a_version_that_is_soon_switched_off(liftos, days, warned):
-    today = datetime.fromtimestamp(liftos.store.clock.now(), UTC).date()
-    ends = None if days is None else today + timedelta(days=days)
-    platform = replace(META, versions=(META.versions[0], Version(name="v25.0", sunset=ends)))
-    liftos.connect("older", extra={"api_version": "v25.0"})
-    session = open_session(platform, MetaHook("older").credentials(), liftos.store)
-    told = [f"switches off API version v25.0 on {ends}" in w for w in session.usage.warnings]
-    assert told == [True] * warned
 
 
 async def test_a_connection_that_is_not_there_is_named(liftos):

@@ -167,9 +167,6 @@ TROUBLES = {
     "a wrong app secret": Trouble(
         at="plan", final=True, extra={"app_secret": "not-the-secret"},
         says="app_secret is not of the token's app.*Renew"),
-    "a version that is switched off": Trouble(
-        at="plan", final=True, extra={"api_version": "v20.0"},
-        says="switched off API version v20.0.*Set api_version"),
     "an unknown account": Trouble(
         at="plan", final=True, params={"accounts": ["404"]},
         says="404: the account does not exist.*Correct the id"),

@@ -113,7 +113,7 @@ KNOWN = [
     ("AuthorizationError", "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION", V.REAUTHORIZE),
     ("AuthenticationError", "OAUTH_TOKEN_EXPIRED", V.REAUTHORIZE),
     ("HeaderError", "INVALID_LOGIN_CUSTOMER_ID", V.REAUTHORIZE),
-    ("RequestError", "UNSUPPORTED_VERSION", V.FATAL),
+    ("RequestError", "UNSUPPORTED_VERSION", V.VERSION_DEAD),
     ("QueryError", "UNRECOGNIZED_FIELD", V.FIELD_GONE),
     ("QueryError", "DATE_RANGE_TOO_WIDE", V.SHRINK),
     ("QueryError", "BAD_ENUM_CONSTANT", V.REJECTED),
@@ -177,7 +177,7 @@ def test_a_field_that_is_gone_is_named() -> None:
     [
         (503, b"gone", V.RETRY), (500, b"{}", V.RETRY), (502, b"<html>", V.RETRY),
         (429, b"", V.THROTTLED), (401, b"", V.REAUTHORIZE), (409, b"aborted", V.RETRY),
-        (501, b"no such method", V.FATAL), (404, b"<html>404", V.FATAL), (504, b"late", V.RETRY),
+        (501, b"no such method", V.VERSION_DEAD), (404, b"<html>404", V.VERSION_DEAD), (504, b"late", V.RETRY),
         (429, b"Received message larger than max (70 vs. 64)", V.SHRINK),
         (400, b'{"error": "invalid_grant", "error_description": "revoked"}', V.REAUTHORIZE),
         (500, b'[{"error": {"code": 500, "message": "x"}}]', V.RETRY),

@@ -118,7 +118,7 @@ def verdict(code: int, subcode: int | None = None, message: str = "", **parts: A
         ((102, None), V.REAUTHORIZE), *(((190, s), V.REAUTHORIZE) for s in (458, 460, 463, 467, 492)),
         ((10, None), V.REAUTHORIZE), ((200, None), V.REAUTHORIZE), ((294, None), V.REAUTHORIZE),
         ((100, None, "Invalid appsecret_proof provided in the API argument"), V.REAUTHORIZE),
-        ((2635, None), V.FATAL), ((368, None), V.FATAL), ((100, 33), V.SKIP),
+        ((2635, None), V.VERSION_DEAD), ((368, None), V.FATAL), ((100, 33), V.SKIP),
         ((100, None, "(#100) Tried accessing nonexisting field (x) on node type (Y)"), V.FIELD_GONE),
         ((100, None, "(#100) x is not valid for fields param. please check"), V.FIELD_GONE),
         ((100, None, "(#100) Cannot include reach in summary param because they ..."), V.RETRY),

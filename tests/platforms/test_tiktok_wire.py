@@ -37,7 +37,7 @@ def verdict(code: int, message: str = "no", **headers: str) -> tuple[Verdict, bo
         *(((code,), (V.REAUTHORIZE, True)) for code in (40001, 40003, 40113, 40124, 40131, 40302)),
         ((40001, "The app has no permission to access this API"), (V.REAUTHORIZE, False)),
         ((40117,), (V.NOT_PREPARED, False)), ((40118,), (V.NOT_PREPARED, False)),
-        ((40006,), (V.FATAL, False)), ((40009,), (V.FATAL, False)),
+        ((40006,), (V.VERSION_DEAD, False)), ((40009,), (V.FATAL, False)),
         ((40007,), (V.SKIP, False)), ((40011,), (V.TOO_MANY_IDS, False)),
         ((40201,), (V.NOT_READY, False)), ((40200,), (V.REPORT_FAILED, False)),
         ((40002, "Invalid metric fields: ['likes']"), (V.FIELD_GONE, False)),

@@ -86,8 +86,8 @@ def test_the_token_is_a_secret_of_the_session(caller: Caller) -> None:
 
 
 def test_what_another_token_cannot_mend_takes_none(caller: Caller) -> None:
-    with pytest.raises(NotAuthorized, match="switched off"):
-        call(caller, token("a"), answer(refusal(2635), 400))
+    with pytest.raises(NotAuthorized, match="blocks the app"):
+        call(caller, token("a"), answer(refusal(368), 400))
     assert len(caller.script.sent) == 2
     with pytest.raises(NotAuthorized):
         call(caller, answer(refusal(10), 403))

@@ -55,7 +55,8 @@ RULES = (
     _rule(Verdict.REAUTHORIZE, "login_customer_id is not valid", "HeaderError"),
     _rule(Verdict.REAUTHORIZE, "Google does not take the token", "AuthenticationError"),
     _rule(Verdict.REAUTHORIZE, "the project is not allowed to", "NotAllowlistedError"),
-    _rule(Verdict.FATAL, "this API version is switched off", "RequestError", "UNSUPPORTED_VERSION"),
+    _rule(Verdict.VERSION_DEAD, "this API version is switched off", "RequestError",
+          "UNSUPPORTED_VERSION"),
     _rule(Verdict.FIELD_GONE, "Google does not know a field", "QueryError", "UNRECOGNIZED_FIELD"),
     _rule(Verdict.SHRINK, "too much data for one call", "QueryError", "DATE_RANGE_TOO_WIDE"),
     _rule(Verdict.SHRINK, "too much data for one call", "RequestError", "RESPONSE_TOO_LARGE"),
@@ -67,7 +68,7 @@ RULES = (
          status=frozenset({401})),
     Rule(verdict=Verdict.THROTTLED, why="Google is asked too often", status=frozenset({429})),
     Rule(verdict=Verdict.RETRY, why="the call was broken off", status=frozenset({409, 499})),
-    Rule(verdict=Verdict.FATAL, why="there is no such API version here",
+    Rule(verdict=Verdict.VERSION_DEAD, why="there is no such API version here",
          status=frozenset({404, 501}), transient=False),
 )  # fmt: skip
 

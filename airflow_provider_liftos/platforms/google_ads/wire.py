@@ -132,6 +132,7 @@ def _question(
             body=json.dumps(body).encode(),
             headers=_JSON,
             account=customer,
+            version=credentials.version,
         )
     message = getattr(schema.service(credentials.version), kind).pb()
     parts = {"customer_id": customer, "query": query, **({"page_token": token} if token else {})}
@@ -142,6 +143,7 @@ def _question(
         body=message(**parts).SerializeToString(),
         headers={"x-goog-request-params": f"customer_id={customer}"},
         account=customer,
+        version=credentials.version,
     )
 
 
@@ -155,6 +157,7 @@ def ask_roots(credentials: Credentials) -> Request:
         path=f"{service}/ListAccessibleCustomers",
         base_url=endpoint(credentials),
         body=b"",
+        version=credentials.version,
     )
 
 

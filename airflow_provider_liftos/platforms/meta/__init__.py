@@ -57,6 +57,8 @@ PLATFORM = Platform(
             " Empty: purchases. Alternatives of one event are joined by |."),
     ),
     notices=wire.notices,
+    outlived=wire.outlived,
+    trace_header="x-fb-trace-id",
     limits=(
         # Meta's own allowance of insights per ad account; its headers need something to pause.
         Limit(name="allowance", scope="account", calls=190_000, per=3600,

@@ -67,7 +67,7 @@ ERRORS = (
           one_account=True),
     _rule(Verdict.REAUTHORIZE, "app_secret is not of the token's app", 100,
           text="appsecret_proof"),
-    _rule(Verdict.FATAL, "this API version is switched off", 2635),
+    _rule(Verdict.VERSION_DEAD, "this API version is switched off", 2635),
     _rule(Verdict.FATAL, "Meta blocks the app for its behaviour", 368),
     _rule(Verdict.SKIP, "it does not exist, or the token has no access to it", 100, sub=(33,)),
     _rule(Verdict.FIELD_GONE, "Meta does not know a field", 100,
@@ -157,10 +157,19 @@ def _int(value: object) -> int | None:
         return None
 
 
+_DEPRECATED = re.compile(r"\bdeprecated\b|auto-upgraded", re.IGNORECASE)
+
+
 def notices(headers: Mapping[str, str]) -> Sequence[str]:
-    """Meta's warning that the version asked for is dead and another one answered."""
+    """Meta's warning about the version asked for."""
     said = headers.get("x-ad-api-version-warning")
     return [f"Meta warns: {said}"] if said else []
+
+
+def outlived(headers: Mapping[str, str]) -> str:
+    """What Meta says when the version asked for is dead and another one answered."""
+    said = headers.get("x-ad-api-version-warning", "")
+    return said if _DEPRECATED.search(said) else ""
 
 
 _PAUSE_AT = 95.0

@@ -40,7 +40,7 @@ ERRORS = (
     _rule(Verdict.REAUTHORIZE, "the token has no access to the account",
           40001, 40003, 40101, 40113, *range(40124, 40132), *range(40300, 40303),
           one_account=True),
-    _rule(Verdict.FATAL, "this API version is switched off", 40006),
+    _rule(Verdict.VERSION_DEAD, "this API version is switched off", 40006),
     _rule(Verdict.FATAL, "TikTok's own sandbox does not do that", 40009, 40010, 40013),
     _rule(Verdict.SKIP, "it does not exist (any more)", 40007),
     _rule(Verdict.NOT_READY, "the result is not readable yet", 40201),
