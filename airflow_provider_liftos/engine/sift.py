@@ -58,7 +58,7 @@ def _read(line: bytes, lists: list[str]) -> tuple[str, bytes]:
     """The reason to refuse a line, or the line as it can be read."""
     try:
         row = json.loads(line, parse_float=str, parse_int=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "not JSON", b""
     if not isinstance(row, dict):
         return "not an object", b""

@@ -40,7 +40,7 @@ class Staging:
     """Files under one root: a path of this host, or a full name in the store ``fs``."""
 
     def __init__(self, root: str, fs: AbstractFileSystem | None = None) -> None:
-        self._root = root.rstrip("/")
+        self._root = root.removeprefix("file://").rstrip("/")
         self._store = None if fs is None or _is_local(fs) else ObjectStore(fs)
 
     @property
@@ -85,6 +85,16 @@ class Staging:
             else:
                 Path(path).unlink(missing_ok=True)
 
+    def _refuse_outside(self, path: str) -> None:
+        """A manifest that was tampered with may name any file; only our own are read."""
+        plain = path if self._store else _here(path)
+        if ".." in plain.split("/") or not plain.startswith(f"{self._root}/"):
+            raise StagingError(
+                f"the file {path} is not below the staging folder {self._root or '/'}",
+                hint="Has [liftos] staging_url changed since it was written? Clear the extract"
+                " task; nothing was published from it.",
+            )
+
     def write_json(self, folder: str, value: Any) -> str:
         """Write a manifest under a new name; its path."""
         path = self.unique(folder, ".json")
@@ -101,10 +111,11 @@ class Staging:
 
     def read_json(self, path: str) -> Any:
         """Read a manifest; StagingError when it is missing or not JSON."""
+        self._refuse_outside(path)
         try:
             with self.open(path) as file:
                 return json.loads(file.read())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StagingError(
                 f"the manifest {path} cannot be read ({type(error).__name__})",
                 hint="Clear the task that wrote it; nothing was published from it.",
@@ -125,6 +136,7 @@ class Staging:
     def verify(self, files: Sequence[File]) -> None:
         """StagingError unless every file is what its manifest says."""
         for file in files:
+            self._refuse_outside(file.path)
             _compare(file, self.describe(file.path, file.rows))
 
     def intact(self, files: Sequence[File]) -> bool:
@@ -153,6 +165,8 @@ class Staging:
             self.verify(near)
             yield near
             return
+        for file in files:
+            self._refuse_outside(file.path)
         with temporary_folder() as folder:
             yield tuple(_copy(self._store, file, folder) for file in files)
 

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from requests.exceptions import RequestException
 
 from airflow_provider_liftos.model.errors import Unavailable
+from airflow_provider_liftos.transport import hosts
 
 DEFAULT_CONN_ID = "liftos_ecb_default"
 HOST = "https://www.ecb.europa.eu"
@@ -32,6 +33,7 @@ class EcbHook(HttpHook):
         except AirflowNotFoundException:
             return Connection(conn_id=conn_id, conn_type="http", host=HOST)
         found.host = (found.host or HOST).rstrip("/")
+        hosts.refuse(found.host if "://" in found.host else f"//{found.host}", f"{conn_id!r}, host")
         return found
 
     def rates(self, file: str) -> bytes:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from airflow_provider_liftos.hooks.liftos import LiftosHook, discover, pick
+from airflow_provider_liftos.model.wire import Lane
+from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
+from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.hooks.liftos import LiftosHook, pick
 from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
 from airflow_provider_liftos.transport.flow import Flow
@@ -66,6 +70,10 @@ class GoogleAdsHook(LiftosHook):
     ) -> T:
         from airflow_provider_liftos.transport.client import HttpSender
 
+        session, sender = self.session(lane=Lane.INTERACTIVE), HttpSender()
+        names = gaql.parse(query).fields
+        leaves = tuple(schema.require(session.credentials.version, name) for name in names)
+        reader, customer = decode.Reader(leaves), wire.digits(customer_id)
         session, sender = self.session(), HttpSender()
         names, customer = gaql.parse(query).fields, wire.digits(customer_id)
 
@@ -102,6 +110,7 @@ class GoogleAdsHook(LiftosHook):
         from google.ads.googleads.client import GoogleAdsClient
 
         endpoint = wire.endpoint(credentials)
+        hosts.refuse(endpoint)
         kind = GoogleAdsClient if endpoint.startswith("grpcs://") else _in_clear(GoogleAdsClient)
         developer = credentials.secrets.get("developer_token")
         return kind(
@@ -117,6 +126,7 @@ class GoogleAdsHook(LiftosHook):
         """Credentials of Google's own kind, which renew themselves."""
         key = wire.key(credentials)
         uri = credentials.options.get("token_uri")
+        hosts.refuse(str(uri or (key or {}).get("token_uri") or wire.TOKEN_URI))
         if key:
             from google.oauth2.service_account import Credentials as ServiceAccount
 

@@ -16,7 +16,9 @@ from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.platform import Credentials, Platform
 from airflow_provider_liftos.model.report import Account, Report
 from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.platforms import get
+from airflow_provider_liftos.transport import hosts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +68,14 @@ class LiftosHook(BaseHook):
         return read_connection(self.platform, connection)
 
     def session(
-        self, credentials: Credentials | None = None, store: StateStore | None = None
+        self,
+        credentials: Credentials | None = None,
+        store: StateStore | None = None,
+        lane: Lane = Lane.FRESH,
     ) -> Session:
         """A session under the limits that all workers share."""
         return open_session(
-            self.platform, credentials or self.credentials(), store or config.state_store()
+            self.platform, credentials or self.credentials(), store or config.state_store(), lane
         )
 
     def accounts(self) -> list[Account]:
@@ -136,6 +141,9 @@ def read_connection(platform: Platform, connection: Any) -> Credentials:
     secrets = {name: Secret(str(extra.pop(name) or "")) for name in secret_names if name in extra}
     if connection.password and not secrets.get("access_token"):
         secrets["access_token"] = Secret(connection.password)
+    for field in platform.conn_fields:
+        if "://" in (address := str(extra.get(field.name) or "")):
+            hosts.refuse(address, f"connection {connection.conn_id!r}, {field.name}")
     asked = str(extra.pop("api_version", None) or platform.newest()).strip()
     today = datetime.now(UTC).date()
     version = versions.choose(platform, asked, extra, today, str(connection.conn_id))
@@ -167,6 +175,7 @@ def _base_url(connection: Any, platform: Platform, *, insecure: bool) -> str:
             f"connection {connection.conn_id!r}: host must be an http(s) address without"
             " credentials, such as https://graph.facebook.com"
         )
+    hosts.refuse(url, f"connection {connection.conn_id!r}, host")
     if connection.port and not parts.port:
         url = url.replace(parts.netloc, f"{parts.netloc}:{connection.port}", 1)
     if parts.scheme == "http" and not insecure and not _loopback(parts.hostname):
@@ -186,13 +195,15 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def open_session(platform: Platform, credentials: Credentials, store: StateStore) -> Session:
+def open_session(
+    platform: Platform, credentials: Credentials, store: StateStore, lane: Lane = Lane.FRESH
+) -> Session:
     """A session whose limits, breaker and clock live in the state store.
 
     It begins with a warning when the API version is soon to be switched off, or was and another
     one is spoken instead.
     """
-    from airflow_provider_liftos.resilience.breaker import Breaker
+    from airflow_provider_liftos.hooks import limits
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
     from airflow_provider_liftos.transport.versions import told
@@ -202,8 +213,10 @@ def open_session(platform: Platform, credentials: Credentials, store: StateStore
         platform,
         credentials,
         limiter=Limiter(store, credentials.org_id),
-        breaker=Breaker(store, credentials.org_id),
+        breaker=limits.breaker(store, credentials.org_id),
         now=store.clock.now,
+        caps=limits.caps(platform),
+        lane=lane,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
     )
     if asked := credentials.asked_version:

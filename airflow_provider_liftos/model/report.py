@@ -47,6 +47,12 @@ class Report:
     time_increment: int = 1
     query: str = ""
 
+    def __post_init__(self) -> None:
+        if "\x00" in self.name:
+            raise ConfigurationError(
+                f"the report's name is {self.name!r}; no database keeps such a text"
+            )
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Report:
         """The inverse of ``asdict``, also for hand-written dictionaries of a DAG's params."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -145,9 +146,9 @@ def write(folder: str, document: Mapping[str, Any]) -> str:
     """Put a document into a folder, all of it or nothing; its path."""
     meta = document["metadata"]
     dates = meta["date_range"]
-    name = "_".join(
-        ("campaign_report", meta["platform"], meta["account_id"], dates["start"], dates["end"])
-    )
+    parts = (meta["platform"], meta["account_id"], dates["start"], dates["end"])
+    # Ids are the platform's: none of them may lead out of the folder.
+    name = re.sub(r"[^\w.-]", "_", "_".join(("campaign_report", *parts)))
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     local = folder.removeprefix("file://")
     if "://" in local:

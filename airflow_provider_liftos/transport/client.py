@@ -10,10 +10,11 @@ import logging
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.transport.procedures import ProcedureSender, is_procedure
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_BODY = 512 * 1024 * 1024
 """Bytes of one answer after decompression; more is refused, whoever sends it."""
+
+MAX_STREAM = 64 * 1024 * 1024 * 1024
+"""The same for a long answer that is not kept in memory; it fills a disk instead."""
 
 LONGEST_ANSWER = 600.0
 """Seconds an answer may take in all; the client's own time-outs only bound each piece of it."""
@@ -58,6 +62,7 @@ def _options(timeout: float) -> dict[str, object]:
 
 
 def _arguments(base_url: str, request: Request) -> dict[str, object]:
+    hosts.refuse(base_url)
     return {
         "method": request.method,
         "url": f"{base_url.rstrip('/')}/{request.path.lstrip('/')}",
@@ -66,6 +71,22 @@ def _arguments(base_url: str, request: Request) -> dict[str, object]:
         "content": request.body,
         "headers": dict(request.headers) or None,
     }
+
+
+_CONNECTED = "connection.connect_tcp.complete"
+
+
+def _look(event: str, told: dict[str, Any]) -> None:
+    """Called by the library amid its work: nothing has been sent when a connection is made."""
+    if event == _CONNECTED and (error := hosts.refused_peer(told["return_value"])):
+        told["return_value"].close()
+        raise error
+
+
+async def _alook(event: str, told: dict[str, Any]) -> None:
+    if event == _CONNECTED and (error := hosts.refused_peer(told["return_value"])):
+        await told["return_value"].aclose()
+        raise error
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:
@@ -91,19 +112,20 @@ class _Reading:
             return
         self._size += len(chunk)
         if self._size > MAX_BODY:
-            raise TooMuchData(
-                f"the answer is larger than {MAX_BODY >> 20} MiB; reading it was given up"
-            )
+            raise _too_large(MAX_BODY)
         if time.monotonic() > self._until:
             raise Unavailable(f"the answer was not complete after {LONGEST_ANSWER:.0f} s")
         self._chunks.append(chunk)
 
     def _hand_on(self, chunk: bytes, take: Callable[[bytes], None]) -> None:
-        if self._size > SHORT_ANSWER:
+        long = self._size > SHORT_ANSWER
+        self._size += len(chunk)
+        if self._size > MAX_STREAM:
+            raise _too_large(MAX_STREAM)
+        if long:
             take(chunk)
             return
         self._chunks.append(chunk)
-        self._size += len(chunk)
         if self._size > SHORT_ANSWER:
             take(b"".join(self._chunks))
             self._chunks.clear()
@@ -111,6 +133,20 @@ class _Reading:
     def response(self, status: int, headers: httpx2.Headers) -> Response:
         """The whole answer."""
         return Response(status=status, headers=_lower(headers), body=b"".join(self._chunks))
+
+
+def _too_large(most: int) -> TooMuchData:
+    return TooMuchData(f"the answer is larger than {most >> 20} MiB; reading it was given up")
+
+
+def _refuse_redirect(status: int, headers: httpx2.Headers) -> None:
+    """Credentials go where the connection says, and nowhere else."""
+    if 300 <= status < 400 and "location" in headers:
+        raise Unavailable(
+            "the address sends its callers elsewhere, and nobody is followed with a token",
+            status=status,
+            hint="Enter the address itself as host of the connection, with https.",
+        )
 
 
 def _broken(error: Exception) -> Unavailable:
@@ -160,7 +196,9 @@ class HttpSender:
         import httpx2
 
         try:
-            with self._open().stream(**_arguments(base_url, request)) as answer:  # type: ignore[arg-type]
+            arguments = {**_arguments(base_url, request), "extensions": {"trace": _look}}
+            with self._open().stream(**arguments) as answer:  # type: ignore[arg-type]
+                _refuse_redirect(answer.status_code, answer.headers)
                 reading = _Reading(take if answer.status_code < 400 else None)
                 for chunk in answer.iter_bytes():
                     reading.add(chunk)
@@ -204,8 +242,9 @@ class AsyncHttpSender:
         if self._client is None:
             raise RuntimeError("AsyncHttpSender is used outside its context")
         try:
-            arguments = _arguments(base_url, request)
+            arguments = {**_arguments(base_url, request), "extensions": {"trace": _alook}}
             async with self._client.stream(**arguments) as answer:  # type: ignore[arg-type]
+                _refuse_redirect(answer.status_code, answer.headers)
                 reading = _Reading()
                 async for chunk in answer.aiter_bytes():
                     reading.add(chunk)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.transport import hosts
 
 if TYPE_CHECKING:
     import grpc
@@ -26,6 +28,8 @@ LONGEST_ANSWER = 3600.0
 
 _SILENCES = 5
 """How many times longer than a single answer the next message of a stream may be in coming."""
+
+_PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?")
 
 _STATUS = {
     "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504,
@@ -135,6 +139,7 @@ class _Patience:
 
 
 def _open(base_url: str) -> grpc.Channel:
+    hosts.refuse(base_url)
     try:
         import grpc
     except ImportError:
@@ -144,6 +149,12 @@ def _open(base_url: str) -> grpc.Channel:
             " the connection.",
         ) from None
     parts = urlsplit(base_url)
+    if not _PLACE.fullmatch(parts.netloc):
+        # The library knows more: unix:/path, ipv4:address, dns://server/name.
+        raise ConfigurationError(
+            f"{parts.netloc!r} is no host and port",
+            hint="Correct the address of procedures in the connection, or leave it empty.",
+        )
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.keepalive_time_ms", 60_000),

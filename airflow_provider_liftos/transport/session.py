@@ -33,7 +33,7 @@ from airflow_provider_liftos.model.wire import (
     Verdict,
     judge,
 )
-from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.resilience.backoff import EXTRACTION, Backoff
 from airflow_provider_liftos.resilience.budget import RetryBudget
 from airflow_provider_liftos.state.tokens import Kept, Tokens
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_NONSENSE = (ValueError, RecursionError)
+"""What readers raise of a body that is not as it should be, such as brackets without end."""
 
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 
@@ -138,7 +141,7 @@ class Session:
         self.pace = Pace(platform, credentials, limiter, now, self.usage.warn, caps=caps, lane=lane)
         self._budget = RetryBudget()
         self._breaker = breaker
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or EXTRACTION
         self._now = now
         self._versions = Versions(fallbacks)
         self._grants = Grants(
@@ -164,7 +167,7 @@ class Session:
         response = yield from self._exchange(request)
         try:
             return read(response.body)
-        except ValueError as error:
+        except _NONSENSE as error:
             raise self._nonsense(error, response.status) from None
 
     def _taken_in(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
@@ -178,7 +181,7 @@ class Session:
             key = self._key(request)
             yield from self._judge(key, request, broken.status, {}, broken.error)
             raise
-        except ValueError as error:
+        except _NONSENSE as error:
             raise self._nonsense(error, None) from None
         finally:
             intake.close()
@@ -356,7 +359,7 @@ class Session:
         """The error that a judgement stands for."""
         return refuse(self.platform, self.credentials, judgement, account, status, retry_at)
 
-    def _nonsense(self, error: ValueError, status: int | None) -> Unavailable:
+    def _nonsense(self, error: Exception, status: int | None) -> Unavailable:
         return Unavailable(
             "the answer is not what the platform documents"
             f" ({redact(str(error), self.credentials.secrets.values())[:120]})",

@@ -113,7 +113,6 @@ def test_schema_and_port_of_a_connection_count():
         "http://graph.facebook.com",
         "http://10.0.0.1",
         "http://127.0.0.1.evil.example",
-        "http://0.0.0.0:1",
     ],
 )
 def test_plain_http_is_for_loopback_only(host):

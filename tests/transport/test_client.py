@@ -146,7 +146,8 @@ def test_an_answer_beyond_all_measure_is_too_much(
 
 
 def test_nobody_is_followed_elsewhere_with_a_token(odd: str, send: Send) -> None:
-    assert send(odd, get("away")).status == 302
+    with pytest.raises(Unavailable, match="nobody is followed with a token"):
+        send(odd, get("away"))
 
 
 @pytest.mark.parametrize("token", ["with\nbreak", "with…ellipsis"])

@@ -137,6 +137,9 @@ def parsed(parse: Callable[[bytes], Any], piece: bytes) -> Any:
         raise ValueError(f"not a message of Google Ads: {error}") from None
 
 
+LONGEST_BATCH = 256 * 1024 * 1024
+"""Bytes of JSON held at once; Google's batches of 10,000 rows are at most 64 MiB as messages."""
+
 _MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}]', re.DOTALL)
 
 
@@ -152,6 +155,8 @@ class Batches:
     def feed(self, piece: bytes) -> Sequence[Any]:
         """Rows of the batches that are whole by now; BrokenStream when one is an error."""
         self._text += piece
+        if len(self._text) > LONGEST_BATCH:
+            raise ValueError(f"a batch of more than {LONGEST_BATCH >> 20} MiB")
         return [row for batch in self._batches() for row in self._rows(batch)]
 
     def end(self) -> Sequence[Any]:

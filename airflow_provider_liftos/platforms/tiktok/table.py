@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 
 _QUOTE, _LINE = b'"', b"\n"
+LONGEST_ROW = 16 * 1024 * 1024
+"""Bytes of a row that is not complete yet: no real one comes near it."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,6 +33,8 @@ class Table:
         whole = self._rest + piece
         end = _end_of_rows(whole)
         self._rest = whole[end:]
+        if len(self._rest) > LONGEST_ROW:
+            raise ValueError(f"a row of more than {LONGEST_ROW >> 20} MiB")
         return list(self._rows(whole[:end]))
 
     def end(self) -> Sequence[Any]:
@@ -42,13 +47,19 @@ class Table:
         return rows
 
     def _rows(self, block: bytes) -> Iterator[bytes]:
-        for cells in csv.reader(io.StringIO(block.decode(), newline=""), strict=True):
+        for cells in self._cells(block):
             if not self._titles:
                 self._read_titles(cells)
             elif len(cells) == len(self._titles):
                 yield _encode(dict(zip(self._titles, cells, strict=True)))
             elif cells:
                 raise ValueError(f"a row of {len(cells)} values under {len(self._titles)} titles")
+
+    def _cells(self, block: bytes) -> Iterator[list[str]]:
+        try:
+            yield from csv.reader(io.StringIO(block.decode(), newline=""), strict=True)
+        except csv.Error as error:
+            raise ValueError(f"not comma-separated values: {error}") from None
 
     def _read_titles(self, cells: Sequence[str]) -> None:
         titles = [cell.removeprefix("\ufeff") for cell in cells]
