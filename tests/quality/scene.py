@@ -37,7 +37,9 @@ def row(day: date = DAY1, campaign: str = "c1", **parts: Any) -> dict[str, Any]:
         "account_timezone": "Europe/Berlin", "impressions": 1000, "clicks": 10, "link_clicks": 5,
         "spend": "5.00",
         "reach": 800, "frequency": "1.25", "conversions": "1", "conversions_value": "-3",
-        "extra_metrics": '{"ctr": "1.000000", "cpm": "5", "cpc": "0.5"}', "is_estimated": False,
+        "extra_metrics": '{"ctr": "1.000000", "cpm": "5", "cpc": "0.5", "unique_ctr": "1",'
+        ' "estimated_ad_recallers": "50.0", "purchase_roas": [{"value": "-0.6"}]}',
+        "is_estimated": False,
         "as_of": ASKED, "load_id": "load-1", "is_mock": False, "unreadable": 0, **parts,
     }  # fmt: skip
 
@@ -183,13 +185,14 @@ class Scene:
         report: str = "basic",
         load: str = "load-0",
         hours: float = -24,
+        conversions: float | None = None,
     ) -> None:
         """Days that an earlier run has published, asked for so many hours after ``ASKED``."""
         asked = ASKED + timedelta(hours=hours)
         self._insert(self.layout.published("loads"), [
             {"org_id": ORG, "platform": PLATFORM, "report": report, "level": level, "account_id": account,
              "date": day, "rows": rows, "spend": spend, "as_of": asked, "load_id": load,
-             "published_at": asked}
+             "published_at": asked, "conversions": conversions}
             for day in dates
         ])  # fmt: skip
 
@@ -207,6 +210,11 @@ class Scene:
             self.published(
                 *dates, account=account, report=report, level=level, load=load, hours=hours
             )
+
+    def seen(self, *rows: Mapping[str, Any]) -> None:
+        """Rows of ``performance`` that people see."""
+        kept = [{k: v for k, v in one.items() if k != "unreadable"} for one in rows]
+        self._insert(self.layout.published("performance"), kept)
 
     def living(self, *names: str) -> None:
         """Campaigns that are published as they are now."""

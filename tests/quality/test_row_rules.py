@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.model.report import Account, Level
+from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.quality.findings import Status, Verdict
 from tests.quality.scene import (
     CLEAN,
@@ -47,6 +48,15 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("currency_matches_account", {"currency": "USD"}),
     ("timezone_matches_account", {"account_timezone": "UTC"}),
     ("mock_rows_marked", {"is_mock": True}),
+    ("dates_in_order", {"date_end": DAY1 - timedelta(days=1)}),
+    ("dates_in_order", {"date_end": DAY3 + timedelta(days=1)}),
+    ("derived_metrics_agree", {"frequency": "2.5"}),
+    (
+        "derived_metrics_agree",
+        {"extra_metrics": '{"purchase_roas": [{"value": "6"}]}', "conversions_value": "3"},
+    ),
+    ("value_ranges", {"extra_metrics": '{"unique_ctr": "101"}'}),
+    ("value_ranges", {"extra_metrics": '{"estimated_ad_recallers": "-1"}'}),
 ]
 
 
@@ -74,6 +84,113 @@ def test_a_planted_fault_is_caught_by_its_rule_alone(
     assert found.advice
     blocks = found.severity == "critical" or lawful
     assert outcome.decisions[0].verdict is (Verdict.QUARANTINE if blocks else Verdict.WARN)
+
+
+DELIVERY = ("impressions", "clicks", "spend")
+
+
+@pytest.mark.parametrize("column", DELIVERY)
+def test_what_a_report_asks_for_is_required_of_its_rows(scene: Scene, column: str) -> None:
+    bad = row(campaign="c3", extra_metrics=None, frequency=None) | {column: None}
+    outcome = scene.audit(scene.stage(part(metrics=DELIVERY), [*CLEAN, bad]))
+    assert failing(outcome) == {"required_fields"}
+    assert finding(outcome, "required_fields").observed == f"{column}: 1 of 7 rows"
+    other = Scene(scene._folder)
+    rest = tuple(name for name in DELIVERY if name != column)
+    assert not failing(other.audit(other.stage(part(metrics=rest), [*CLEAN, bad])))
+
+
+def test_a_field_that_the_platform_dropped_is_missed_and_explained(scene: Scene) -> None:
+    rows = [r | {"spend": None, "extra_metrics": None} for r in CLEAN]
+    gone = scene.stage(part(metrics=("impressions", "clicks")), rows, dropped=("spend",))
+    outcome = scene.audit(gone)
+    assert failing(outcome) == {"required_fields"}
+    assert "gives a field no longer" in finding(outcome, "required_fields").advice
+    assert outcome.decisions[0].verdict is Verdict.QUARANTINE
+
+
+GOOGLE = {"quality": get("google_ads").quality}
+
+
+@pytest.mark.parametrize(("score", "status"), [
+    ("7", Status.PASSED), ("0", Status.FAILED), ("11", Status.FAILED), (None, Status.NOT_APPLICABLE),
+])  # fmt: skip
+def test_quality_scores_of_google_are_between_one_and_ten(
+    scene: Scene, score: str | None, status: Status
+) -> None:
+    extra = json.dumps({"metrics.historical_quality_score": score, "metrics.ctr": "0.01"})
+    outcome = scene.audit(
+        scene.stage(part(), [r | {"extra_metrics": extra} for r in CLEAN]), **GOOGLE
+    )
+    found = finding(outcome, "quality_score_in_range")
+    assert (found.status, found.severity) == (status, "low")
+    assert failing(outcome) <= {"quality_score_in_range"}
+    if status is Status.FAILED:
+        assert "treat it as unknown" in found.advice
+
+
+def test_each_platform_judges_ratios_in_its_own_unit(scene: Scene) -> None:
+    units = {
+        "google_ads": {"metrics.ctr": 0.01, "metrics.average_cpc": 500_000, "metrics.average_cpm": 5e6},
+        "tiktok": {"ctr": 0.01, "cpc": 0.5, "cpm": 5, "complete_payment_roas": 2,
+                   "total_complete_payment_rate": 10},
+        "meta": {"ctr": 1, "cpc": 0.5, "cpm": 5},
+    }  # fmt: skip
+    for name, given in units.items():
+        quality = get(name).quality
+        for wrong in (None, *(n for n in given if n != "total_complete_payment_rate")):
+            told = {n: str(v * 2 if n == wrong else v) for n, v in given.items()}
+            alone = Scene(scene._folder)
+            rows = [r | {"extra_metrics": json.dumps(told)} for r in CLEAN]
+            found = finding(alone.audit(alone.stage(part(), rows), quality=quality),
+                            "derived_metrics_agree")  # fmt: skip
+            assert found.status is (Status.FAILED if wrong else Status.PASSED), (name, wrong)
+
+
+LATE = {"impressions": 0, "clicks": 1, "reach": 0, "frequency": None, "extra_metrics": None}
+
+
+@pytest.mark.parametrize(("platform", "parts", "lawful"), [
+    ("meta", {"spend": "0"}, True),  # a click after midnight
+    ("meta", {"spend": "0.07"}, False),
+    ("tiktok", {"spend": "0"}, True),
+    ("google_ads", {"spend": "0.07"}, True),  # paid for on the day of the click
+    ("google_ads", {"spend": "0.07", "impressions": 2, "clicks": 3}, False),
+    ("google_ads", {"impressions": 2, "clicks": 3, "breakdown_key": "device=MOBILE"}, True),
+    ("meta", {"impressions": 2, "clicks": 3, "breakdown_key": "device=mobile"}, False),
+])  # fmt: skip
+def test_clicks_without_impressions_are_lawful_where_the_platform_means_them(
+    scene: Scene, platform: str, parts: dict[str, Any], lawful: bool
+) -> None:
+    rows = [*CLEAN, row(campaign="c3") | LATE | parts]
+    given = [r | {"extra_metrics": None} for r in rows]
+    outcome = scene.audit(scene.stage(part(), given), quality=get(platform).quality)
+    assert failing(outcome) == (set() if lawful else {"clicks_within_impressions"})
+
+
+def test_oddities_of_real_accounts_are_lawful(scene: Scene) -> None:
+    """Spend without clicks, estimated recall, roubles in Moscow, shares below ten percent."""
+    odd = {
+        "meta": row(clicks=0, extra_metrics='{"estimated_ad_recallers": "50.0", "ctr": "0.0",'
+                    ' "cpm": "5", "cpc": null, "quality_ranking": "UNKNOWN"}'),
+        "tiktok": row(currency="RUB", account_timezone="Europe/Moscow", extra_metrics=None,
+                      conversions=None, conversions_value=None, reach=None, frequency=None),
+        "google_ads": row(impressions=0, clicks=0, spend="0", reach=None, frequency=None,
+                          conversions="0.333333", extra_metrics='{"metrics.ctr": "0.0",'
+                          ' "metrics.search_impression_share": "0.0999",'
+                          ' "metrics.search_budget_lost_impression_share": "0.9001"}'),
+    }  # fmt: skip
+    for name, one in odd.items():
+        alone = Scene(scene._folder)
+        account = Account(
+            account_id="1001", currency=one["currency"], timezone=one["account_timezone"]
+        )
+        staged = alone.stage(part(until=DAY1), [one], account=account)
+        outcome = alone.audit(staged, quality=get(name).quality, today=DAY2)
+        assert not failing(outcome), name
+    free = Scene(scene._folder)
+    budgets = [campaign("c1", daily_budget="0", lifetime_budget=None)]
+    assert not failing(free.audit(free.stage(stream(), budgets)))
 
 
 def test_findings_belong_to_the_slice_of_the_broken_rows(scene: Scene) -> None:
