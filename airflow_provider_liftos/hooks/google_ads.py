@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from airflow_provider_liftos.hooks.liftos import LiftosHook, discover, pick
-from airflow_provider_liftos.model.wire import Lane
-from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
-from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.hooks.liftos import LiftosHook, pick
 from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
+from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.transport.flow import Flow
 from airflow_provider_liftos.transport.versions import anew
 
@@ -70,10 +67,6 @@ class GoogleAdsHook(LiftosHook):
     ) -> T:
         from airflow_provider_liftos.transport.client import HttpSender
 
-        session, sender = self.session(lane=Lane.INTERACTIVE), HttpSender()
-        names = gaql.parse(query).fields
-        leaves = tuple(schema.require(session.credentials.version, name) for name in names)
-        reader, customer = decode.Reader(leaves), wire.digits(customer_id)
         session, sender = self.session(), HttpSender()
         names, customer = gaql.parse(query).fields, wire.digits(customer_id)
 
