@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import TypeAlias
 
 from airflow_provider_liftos.model.platform import Stream
@@ -73,32 +74,43 @@ class History:
     days: int = 30
 
 
-def missing(progress: Progress, window: Window, kept: Window, history: History) -> list[Window]:
+def missing(
+    progress: Progress,
+    window: Window,
+    kept: Window,
+    history: History,
+    alone: Sequence[Window] = (),
+) -> list[Window]:
     """Days before the run's own window that it should bring as well, newest first.
 
     All days since the newest published one (runs that never were), and those that were read too
     early and then left alone; of older holes and of history as much as ``history`` grants. A report
     of which nothing is published has its first load: the window alone. ``kept`` are the days that
-    the platform can tell of.
+    the platform can tell of. Days in ``alone`` are left alone, and count as nobody's history.
     """
     spans = progress.spans
     if not spans or window.since <= kept.since:
         return []
     before = window.since - _DAY
     behind = Window(since=kept.since, until=before)
-    again = [part for early in progress.early for part in _within(early, behind)]
+    again = _but([part for early in progress.early for part in _within(early, behind)], alone)
     begin = max(history.since or spans[0].since, kept.since)
     if begin > before:
         return joined(again)[::-1]
     open_days = without(Window(since=begin, until=before), spans)
     unread = [part for part in open_days if part.until == before and spans[0].until < part.since]
-    older = [part for part in open_days if part not in unread]
-    return joined([*again, *unread, *_newest(older, history.days)])[::-1]
+    older = _but([part for part in open_days if part not in unread], alone)
+    return joined([*again, *_but(unread, alone), *_newest(older, history.days)])[::-1]
+
+
+def _but(windows: Iterable[Window], taken: Sequence[Window]) -> list[Window]:
+    return [part for window in windows for part in without(window, taken)]
 
 
 def missing_by_report(
     known: Known, account: str, reports: Sequence[Report], window: Window, kept: Window,
     history: History, kept_days: Callable[[Report], int | None] = lambda _report: None,
+    alone: Mapping[str, Sequence[Window]] = MappingProxyType({}),
 ) -> dict[str, list[Window]]:  # fmt: skip
     """The same for each of an account's reports, by name and level as ``basic:ad``.
 
@@ -108,8 +120,9 @@ def missing_by_report(
     for report in reports:
         of_report = _newest_days(kept, kept_days(report))
         progress = known.get((account, report.name, str(report.level)), Progress())
-        if days := missing(progress, window, of_report, history):
-            found[f"{report.name}:{report.level}"] = days
+        name = f"{report.name}:{report.level}"
+        if days := missing(progress, window, of_report, history, alone.get(name, ())):
+            found[name] = days
     return found
 
 

@@ -65,6 +65,9 @@ OPTIONS = (
     Option(name="restatement_days", kind="string", default="",
            description="For how many days platforms are taken to restate a day, where that is to "
            "differ from what is known of them: meta=7, google_ads=60."),
+    Option(name="failing_nights", kind="integer", default="5",
+           description="On how many days a missing day may fail before scheduled runs leave it to "
+           "the dead letters. 0: they ask for ever."),
     Option(name="full_listing_days", kind="float", default="7",
            description="How often scheduled runs list entities in full, where the platform tells "
            "what changed in between. 0: always."),

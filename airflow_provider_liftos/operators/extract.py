@@ -12,6 +12,7 @@ from airflow.sdk.configuration import conf
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
+from airflow_provider_liftos.operators.letters import keep_slices
 from airflow_provider_liftos.operators.outcome import told
 from airflow_provider_liftos.operators.task import (
     Entry,
@@ -25,6 +26,7 @@ from airflow_provider_liftos.operators.task import (
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.extraction import Extraction, Waiting
+    from airflow_provider_liftos.engine.manifest import Manifest
     from airflow_provider_liftos.model.platform import Platform
 
 
@@ -52,7 +54,7 @@ class LiftosExtractOperator(LiftosOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retries", 2)
-        kwargs["on_success_callback"] = _with_consume(kwargs.get("on_success_callback"))
+        kwargs["on_success_callback"] = with_consume(kwargs.get("on_success_callback"))
         super().__init__(**kwargs)
         self.batch = batch
         self.reports = reports
@@ -84,15 +86,25 @@ class LiftosExtractOperator(LiftosOperator):
                 if isinstance(outcome, Finished):
                     break
                 self._wait(context, outcome)
-            facts = outcome.manifest.facts
+            manifest = self._told_where(outcome.manifest)
+            keep_slices(context, manifest)
+            facts = manifest.facts
             entry.warnings = tuple(facts.get("warnings", ()))
             entry.detail = {
-                "slices": len(outcome.manifest.slices),
+                "slices": len(manifest.slices),
                 "max_tries": _max_tries(context),
                 **entry.detail,
-                **_failures(outcome.manifest),
+                **_failures(manifest),
             }
-            return write_manifest(extraction.staging, outcome.manifest, self.phase)
+            return write_manifest(extraction.staging, manifest, self.phase)
+
+    def _told_where(self, manifest: Manifest) -> Manifest:
+        """With where its rows come from and go to, for whoever has to bring them again."""
+        where = {
+            "conn_id": self.conn_id,
+            "warehouse_conn_id": self.batch.get("warehouse_conn_id"),
+        }
+        return replace(manifest, facts={**manifest.facts, **where})
 
     def _forget_finished(self, context: Mapping[str, Any]) -> None:
         """Forget what an earlier success left, if this is a Clear of it.
@@ -137,7 +149,7 @@ class LiftosExtractOperator(LiftosOperator):
                 report_timeout=config.number("report_timeout_seconds") or None,
                 page_size=self.page_size,
                 fetch_threads=int(config.number("fetch_threads")),
-                last_try=_is_last_try(context["ti"]),
+                last_try=is_last_try(context["ti"]),
                 new_try=new_try,
             ),
         )
@@ -220,7 +232,8 @@ def _max_tries(context: Mapping[str, Any]) -> int | None:
     return None if most is None else int(most)
 
 
-def _is_last_try(task_instance: Any) -> bool:
+def is_last_try(task_instance: Any) -> bool:
+    """Whether no try is left after this one."""
     most = getattr(task_instance, "max_tries", None)
     return most is not None and int(task_instance.try_number) > int(most)
 
@@ -259,7 +272,8 @@ def _forget(context: Mapping[str, Any], org_id: str) -> None:
     Checkpoints(config.state_store(), org_id, scope(context)).consume()
 
 
-def _with_consume(callbacks: Any) -> list[Any]:
+def with_consume(callbacks: Any) -> list[Any]:
+    """Success callbacks that begin with ``consume``."""
     if callbacks is None:
         return [consume]
     given = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]

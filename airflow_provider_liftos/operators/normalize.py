@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.operators.letters import keep_slices, rejecting
 from airflow_provider_liftos.operators.task import (
     LiftosOperator,
     days_of,
@@ -13,9 +14,6 @@ from airflow_provider_liftos.operators.task import (
     staged,
     write_manifest,
 )
-
-if TYPE_CHECKING:
-    from airflow_provider_liftos.engine.manifest import SliceResult
 
 
 class LiftosNormalizeOperator(LiftosOperator):
@@ -45,33 +43,26 @@ class LiftosNormalizeOperator(LiftosOperator):
         """Raises StagingError for damaged files; the rows that cannot be kept are dead letters."""
         from airflow_provider_liftos.engine.normalize import Normalizer
         from airflow_provider_liftos.hooks.frame import conversion_options
-        from airflow_provider_liftos.state import dead_letters
 
         with self.recorded(context) as entry:
             staging = config.staging()
             manifest = read_manifest(staging, self.extracted)
             entry.window = days_of(manifest)
-            store = config.state_store()
-            options = conversion_options(dict(self.hook.credentials().options))
+            credentials = self.hook.credentials()
+            options = conversion_options(dict(credentials.options))
             if self.conversion_actions:
                 options = {"conversion_actions": self.conversion_actions}
-
-            def reject(cut: SliceResult, letters: Sequence[tuple[str, str]]) -> None:
-                dead_letters.keep(
-                    store, manifest.org_id, platform=manifest.platform,
-                    account_id=cut.slice.account_id, kind=f"row of {cut.slice.name}",
-                    letters=letters,
-                )  # fmt: skip
 
             normalizer = Normalizer(
                 platform=self.hook.platform,
                 staging=staging,
-                reject=reject,
+                reject=rejecting(context, manifest, credentials.secrets.values()),
                 options=options,
                 memory_limit=config.text("memory_limit"),
                 restatement_days=config.restatement_days(self.hook.platform),
             )
             done = normalizer.normalize(manifest)
+            keep_slices(context, done)
             entry.work = staged(done.slices)
             entry.detail = {
                 "read": sum(cut.raw_rows for cut in done.slices),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.operators.letters import left_alone, told
 from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent, transport
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ class LiftosPlanOperator(LiftosOperator):
     A run that nobody gave days also brings what the published days of each of its ``reports`` lack:
     days of runs that never were, days that were read while the platform still restated them and
     then left alone, holes and, from ``history_since`` on, history: of these two ``history_days`` a
-    run, newest first. Which these are is read from the warehouse. Of streams whose platform tells
-    what changed, it brings only that, but for a full listing every ``[liftos] full_listing_days``.
+    run, newest first. Which these are is read from the warehouse. Days that failed on ``[liftos]
+    failing_nights`` days, or whose dead letter was discarded, are left alone. Of streams whose
+    platform tells what changed, it brings only that, but for a full listing every ``[liftos]
+    full_listing_days``.
     """
 
     phase: ClassVar[str] = "plan"
@@ -88,7 +92,12 @@ class LiftosPlanOperator(LiftosOperator):
             self._tell(entry, planned, failed, usage)
             self.account_url = platform.account_url(first)
             batches: list[dict[str, Any]] = [
-                {"org_id": entry.org_id, "label": _label(batch), "accounts": batch}
+                {
+                    "org_id": entry.org_id,
+                    "label": _label(batch),
+                    "accounts": batch,
+                    "warehouse_conn_id": self.warehouse_conn_id,
+                }
                 for batch in plan.batches(planned, size)
             ]
             if failed:
@@ -143,12 +152,18 @@ class LiftosPlanOperator(LiftosOperator):
             self.log.warning(entry.warnings[-1])
             return
         history = History(since=_first_day(self.history_since), days=self.history_days)
+        alone = left_alone(entry.org_id, self.platform, mock=self.hook.credentials().is_mock)
         for item in planned:
             window, kept = window_of(item), window_of(item["memory"])
             account = str(item["account"]["account_id"])
-            found = missing_by_report(
-                known, account, reports, window, kept, history, platform.kept_days
+            mine = {name: found for (whose, name), found in alone.items() if whose == account}
+            asked = partial(missing_by_report, known, account, reports, window, kept)
+            found = asked(
+                history, platform.kept_days, {name: left.days for name, left in mine.items()}
             )
+            if mine:
+                every = asked(replace(history, days=kept.days), platform.kept_days)
+                entry.warnings = (*entry.warnings, *told(account, every, mine))
             if found:
                 item["more"] = {
                     name: [{"since": str(w.since), "until": str(w.until)} for w in windows]

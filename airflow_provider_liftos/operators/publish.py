@@ -13,6 +13,7 @@ from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import QualityError
 from airflow_provider_liftos.operators import lineage
+from airflow_provider_liftos.operators.letters import keep_slices, settle
 from airflow_provider_liftos.operators.task import (
     LiftosOperator,
     days_of,
@@ -80,10 +81,12 @@ class LiftosPublishOperator(LiftosOperator):
                     table=self._table(cut),
                     note=partial(self._note, store, manifest, cut.slice),
                 )
+                settle(context, manifest, cut)
                 rows, published = rows + done.rows_after, published + 1
                 restated += len({one.date for one in done.restated})
                 entry.work = replace(staged(free[:published]), rows=rows)
                 entry.detail = {"slices": published, "held": len(held), "days_restated": restated}
+            keep_slices(context, manifest, {print_: _why(d) for print_, d in held.items()})
             warehouse.discard(manifest.load_id, keep=held)
             warehouse.settle(
                 manifest.org_id,
@@ -157,6 +160,10 @@ def _told(published: int, held: int, missing: int, lines: Sequence[str]) -> str:
         + "; ".join(lines[:_NAMED])
         + more
     )
+
+
+def _why(decision: Mapping[str, Any]) -> str:
+    return "held back by the audit: " + ", ".join(decision.get("reasons") or ("no reason given",))
 
 
 def _line(decision: Mapping[str, Any]) -> str:

@@ -61,7 +61,9 @@ class Leases:
 
     def release(self, name: str, token: int) -> bool:
         """Give it back; False when it was no longer held under this token."""
-        return self._set_expiry(name, token, 0.0, leases.c.expires_at > 0.0)
+        # Negative: it is given back, and since when; the row must outlast every former holder.
+        given_back = -self._store.clock.now()
+        return self._set_expiry(name, token, given_back, leases.c.expires_at > 0.0)
 
     def holder(self, name: str) -> str | None:
         """Who holds the lease now."""

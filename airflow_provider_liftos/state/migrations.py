@@ -50,12 +50,44 @@ def create_alerts(connection: Connection) -> None:
     tables.alerts.create(connection, checkfirst=True)
 
 
+def letters_can_be_replayed(connection: Connection) -> None:
+    """Dead letters say what they are about, and who deals with them; restatements have ids."""
+    for name in ("name", "since", "until", "spec", "form", "days", "load_id", "dag_id", "run_id",
+                 "closed_at", "closed_by", "claimed_by", "claimed_until"):  # fmt: skip
+        add_column(connection, tables.dead_letters.c[name])
+    _restatements_with_ids(connection)
+
+
+def _restatements_with_ids(connection: Connection) -> None:
+    """A key cannot be added where it is: the rows move into a table that has one."""
+    table = tables.restatements
+    there = [found["name"] for found in inspect(connection).get_columns(table.name)]
+    if "id" in there:
+        return
+    for index in inspect(connection).get_indexes(table.name):
+        connection.execute(text(f"DROP INDEX {index['name']}"))
+    connection.execute(text(f"ALTER TABLE {table.name} RENAME TO restatements_before"))
+    table.create(connection)
+    columns = ", ".join(there)
+    random = "gen_random_uuid()::text"
+    if connection.dialect.name == "sqlite":
+        random = "lower(hex(randomblob(16)))"
+    connection.execute(
+        text(
+            f"INSERT INTO {table.name} (id, {columns})"
+            f" SELECT {random}, {columns} FROM restatements_before"
+        )
+    )
+    connection.execute(text("DROP TABLE restatements_before"))
+
+
 STEPS: tuple[Step, ...] = (
     create_tables,
     create_oauth_states,
     create_tokens,
     limits_know_lanes,
     create_alerts,
+    letters_can_be_replayed,
 )
 
 

@@ -1,6 +1,6 @@
 """The tables of the state store.
 
-Every table starts with ``org_id``: organizations never see or throttle one another. Moments are
+Every key starts with ``org_id``: organizations never see or throttle one another. Moments are
 epoch seconds, report days are ISO dates (``2026-11-20``), JSON travels as text, money and metrics
 as decimal text, so that SQLite and Postgres hold the same values.
 
@@ -8,6 +8,8 @@ A change here goes with a step in ``migrations.py``.
 """
 
 from __future__ import annotations
+
+import uuid
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text
 
@@ -180,20 +182,34 @@ dead_letters = Table(
     _key("id"),
     _text("platform", required=True),
     _text("account_id"),
-    _text("kind", required=True),
+    _text("kind", required=True),  # slice, row, request
     _text("reason", required=True),
     _text("payload"),
     _count("attempts"),
-    _text("state", required=True),
-    _moment("created_at", required=True),
-    _moment("updated_at", required=True),
+    _text("state", required=True),  # open, replaying, replayed, superseded, discarded
+    _moment("created_at", required=True),  # first seen
+    _moment("updated_at", required=True),  # last seen
+    _text("name"),  # report and level, stream, or kind of request
+    _text("since"),
+    _text("until"),
+    _text("spec"),  # JSON: what a replay needs to know
+    _text("form"),  # of the payload: plain, cut, sealed, left_out
+    _text("days"),  # JSON: days (UTC) on which it was seen
+    _text("load_id"),  # the load that saw it last
+    _text("dag_id"),
+    _text("run_id"),
+    _moment("closed_at"),
+    _text("closed_by"),
+    _text("claimed_by"),
+    _moment("claimed_until"),
     Index("dead_letters_state", "org_id", "state", "created_at"),
 )
 
 restatements = Table(
     "restatements",
     metadata,
-    _text("org_id", required=True),
+    _key("org_id"),
+    Column("id", Text, primary_key=True, default=lambda: uuid.uuid4().hex),
     _text("platform", required=True),
     _text("account_id", required=True),
     _text("report", required=True),

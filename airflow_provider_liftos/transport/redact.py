@@ -16,8 +16,13 @@ _SHORTEST = 5
 _LONGEST_LINE = 500
 
 
-def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """The text without the given secrets and without values of parameters named like secrets."""
+def redact(
+    text: str, secrets: Iterable[Secret] = (), *, longest: int | None = _LONGEST_LINE
+) -> str:
+    """The text without the given secrets and without values of parameters named like secrets.
+
+    What is longer than ``longest`` characters is cut; None for text that is not a line.
+    """
     values = {secret.reveal() for secret in secrets}
     # URLs hold them quoted; longer ones first, for one may begin like another.
     forms = {form for value in values for form in (value, quote(value, safe=""))}
@@ -25,4 +30,4 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
         if len(form) >= _SHORTEST:
             text = text.replace(form, "***")
     text = _NAMED.sub(r"\1***", text)
-    return text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"
+    return text if longest is None or len(text) <= longest else text[:longest] + "…"
