@@ -32,6 +32,12 @@ class Person:
 
     name: str
     where: str
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells people apart, also those of one name."""
+        return self.id or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ def start(conn_id: str, person: Person, *, redirect_uri: str, platform: str | No
             credentials,
             _states(),
             redirect_uri=redirect_uri,
-            actor=person.name,
+            actor=person.key,
             hosts=config.oauth_redirect_hosts(),
         )
     except LiftosError as error:
@@ -88,7 +94,7 @@ def finish(
     """
     states, pending = _states(), None
     try:
-        pending = states.take(answer.get("state", ""), person.name)
+        pending = states.take(answer.get("state", ""), person.key)
         if not may_edit(pending.conn_id):
             raise NotAuthorized(f"you may not edit connection {pending.conn_id!r} (any more)")
         connected = _connect(pending, answer)

@@ -12,6 +12,15 @@ class LiftosPlugin(AirflowPlugin):
     """Loaded by every Airflow process; the application is built only where it is asked for."""
 
     name = "liftos"
+    # Without a route of Airflow's it opens a tab: in a frame no platform lets anybody consent.
+    external_views: list[dict[str, Any]] = [  # noqa: RUF012  as Airflow declares it
+        {
+            "name": "Connect platforms",
+            "href": "liftos/connect",
+            "destination": "nav",
+            "category": "admin",
+        }
+    ]
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -10,6 +10,8 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
+from airflow_provider_liftos.plugins import oauth
+
 if TYPE_CHECKING:
     from airflow_provider_liftos.state.ledger import Entry
 
@@ -26,6 +28,7 @@ def create_app() -> FastAPI:
     def run_page(dag_id: str, run_id: str) -> str:
         return page(dag_id, run_id, entries(dag_id, run_id))
 
+    oauth.install(app)
     return app
 
 
