@@ -49,6 +49,17 @@ def get_cli_commands() -> list[CLICommand]:
                     func=_load("connect.connect"),
                     args=_connect(),
                 ),
+                GroupCommand(
+                    name="dead-letters",
+                    help="What could not be processed: look at it, replay or discard it",
+                    subcommands=_dead_letters(org),
+                ),
+                ActionCommand(
+                    name="audit-log",
+                    help="Who connected, refreshed, rotated, replayed or discarded what, and when",
+                    func=_load("audit_log.audit_log"),
+                    args=(limit, *_audit_log(), org),
+                ),
                 ActionCommand(
                     name="campaign-report",
                     help="Campaigns with breakdowns, sums and warnings as JSON, per account",
@@ -83,6 +94,43 @@ def _runs() -> list[Arg]:
         _option("--run-id", help="only of this run"),
         _option("--status", help="only success, failed, running, partial, waiting, deferred ..."),
         _option("--json", help="everything, as JSON", action="store_true"),
+    ]
+
+
+def _dead_letters(org: Arg) -> tuple[ActionCommand, ...]:
+    most = _option("--limit", help="how many letters (default 100)", type=int, default=100)
+    filters = (
+        _option("--platform", help="such as meta"),
+        _option("--kind", help="slice, row or request"),
+        most,
+        org,
+    )
+    ids = "beginnings of ids, as list shows them"
+    listed = (
+        _option("--account", help="account id"),
+        _option("--state", help="open, replaying, replayed, superseded, discarded, all"),
+        _option("--json", help="as JSON", action="store_true"),
+        _option("--csv", help="as CSV, safe to open in a spreadsheet", action="store_true"),
+    )
+    some, one = _option("ids", nargs="*", help=ids), _option("id", help="beginning of its id")
+    reason = _option("--reason", help="why, for the audit log")
+    given = _option("ids", nargs="+", help=ids)
+    return tuple(
+        ActionCommand(name=name, help=text, func=_load(f"dead_letters.{function}"), args=args)
+        for name, function, text, args in (
+            ("list", "show_all", "What is open, seen last first", (*filters, *listed)),
+            ("show", "show", "All that is known of one letter", (one, org)),
+            ("replay", "replay", "Try letters again, by a run of the DAG", (some, *filters)),
+            ("discard", "discard", "Let letters go", (given, reason, org)),
+        )
+    )
+
+
+def _audit_log() -> list[Arg]:
+    return [
+        _option("--action", help="only of this action, such as connected"),
+        _option("--subject", help="only about this, usually a connection"),
+        _option("--json", help="as JSON", action="store_true"),
     ]
 
 
