@@ -44,6 +44,12 @@ def get_cli_commands() -> list[CLICommand]:
                     args=(configuration,),
                 ),
                 ActionCommand(
+                    name="limits",
+                    help="Where limits and circuit breakers stand",
+                    func=_load("limits.limits"),
+                    args=(_option("--json", help="as JSON", action="store_true"), org),
+                ),
+                ActionCommand(
                     name="connect",
                     help="Give a connection access, by consenting in a browser",
                     func=_load("connect.connect"),

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.engine.manifest import File
+from airflow_provider_liftos.model.platform import AsyncReport
 from airflow_provider_liftos.model.report import Slice
-from airflow_provider_liftos.state.store import StateStore, insert_into
+from airflow_provider_liftos.state.store import StateStore, alone, insert_into
 from airflow_provider_liftos.state.tables import slices as table
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,33 @@ class Checkpoints:
         with self._store.write() as connection:
             for point in points:
                 self._update(connection, point)
+
+    def claim(self, point: Checkpoint, reports: AsyncReport, until: float) -> bool:
+        """Write down that it is about to be submitted; False when as many run already as may.
+
+        Reports of all tasks of the organization count, from the intent to submit until they are
+        ready, and until their deadline at the most: ``until`` is this one's, in epoch seconds.
+        """
+        with self._store.write() as connection:
+            alone(connection, f"{self._org_id}/reports/{point.slice.platform}")
+            if not self._room(connection, point, reports):
+                return False
+            point.state, point.attempts, point.deadline = INTENT, point.attempts + 1, until
+            self._update(connection, point)
+        return True
+
+    def _room(self, connection: Connection, point: Checkpoint, reports: AsyncReport) -> bool:
+        running = and_(
+            table.c.org_id == self._org_id,
+            table.c.platform == point.slice.platform,
+            table.c.state.in_([INTENT, SUBMITTED]),
+            table.c.deadline > self._store.clock.now(),
+        )
+        counted = select(table.c.account_id, func.count()).where(running).group_by("account_id")
+        found = {str(account): int(n) for account, n in connection.execute(counted)}
+        per_app = reports.per_app or math.inf
+        mine = found.get(point.slice.account_id, 0)
+        return mine < reports.per_account and sum(found.values()) < per_app
 
     def note(self, *points: Checkpoint) -> None:
         """Write what was heard of running reports, unless the slice has moved on meanwhile."""

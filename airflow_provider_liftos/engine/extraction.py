@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_provider_liftos.engine import checkpoint as cp
-from airflow_provider_liftos.engine import fetch, polling, results, split
+from airflow_provider_liftos.engine import fetch, polling, results, split, turns
 from airflow_provider_liftos.engine.checkpoint import Checkpoint, Checkpoints
 from airflow_provider_liftos.engine.manifest import File, Manifest
 from airflow_provider_liftos.engine.staging import Staging
@@ -34,7 +34,7 @@ from airflow_provider_liftos.model.errors import (
 )
 from airflow_provider_liftos.model.platform import Reading
 from airflow_provider_liftos.model.report import Account, Slice
-from airflow_provider_liftos.model.wire import Verdict
+from airflow_provider_liftos.model.wire import Lane, Verdict
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
 from airflow_provider_liftos.transport.session import Session
 
@@ -198,10 +198,13 @@ class Extraction:
 
     def _submit(self, point: Checkpoint) -> None:
         reports = self.session.platform.asynchronous()
-        point.state, point.attempts = cp.INTENT, point.attempts + 1
-        self.checkpoints.save(point)
         as_of = self._now()
-        flow = self.session.call(reports.submit(point.slice), reports.report_id)
+        until = as_of + (self.options.report_timeout or reports.timeout)
+        if not self.checkpoints.claim(point, reports, until):
+            running = self._running()[point.slice.account_id]
+            raise turns.crowded(point.slice, as_of, patience=running and _PATIENCE + 1)
+        asked = replace(reports.submit(point.slice), lane=self._lane(point))
+        flow = self.session.call(asked, reports.report_id)
         resent = self.session.usage.resent
         try:
             point.report_id = self._run(flow)
@@ -213,9 +216,11 @@ class Extraction:
             # Every submission whose answer was lost may have left a report nobody will read.
             point.wasted += self.session.usage.resent - resent
         point.state, point.as_of, point.error = cp.SUBMITTED, as_of, {}
-        timeout = self.options.report_timeout or reports.timeout
-        point.deadline = as_of + timeout
         self.checkpoints.save(point)
+
+    def _lane(self, point: Checkpoint) -> Lane:
+        account = self.accounts.get(point.slice.account_id)
+        return turns.lane(self.session, point.slice, account, self._now())
 
     def _running(self) -> Counter[str]:
         points = self._points.values()
@@ -282,7 +287,7 @@ class Extraction:
         if reading is None:
             reading = self.session.platform.asynchronous().result(polling.pending(point))
         return fetch.rows(
-            self.session, reading, self.staging, folder,
+            self.session, turns.in_lane(reading, self._lane(point)), self.staging, folder,
             page_size=self.options.page_size, now=self._now,
         )  # fmt: skip
 

@@ -65,6 +65,15 @@ OPTIONS = (
     Option(name="restatement_days", kind="string", default="",
            description="For how many days platforms are taken to restate a day, where that is to "
            "differ from what is known of them: meta=7, google_ads=60."),
+    Option(name="limits", kind="string", default="",
+           description="Caps on calls beside those of connections, the stricter wins: "
+           "meta.requests_per_hour=150, tiktok.requests_per_second=5."),
+    Option(name="breaker_failures", kind="integer", default="5",
+           description="Failures in a row after which nothing is sent to an account for a while."),
+    Option(name="breaker_seconds", kind="float", default="60",
+           description="How long that is, until the first requests try again."),
+    Option(name="breaker_probes", kind="integer", default="3",
+           description="How many requests may then try at once."),
     Option(name="failing_nights", kind="integer", default="5",
            description="On how many days a missing day may fail before scheduled runs leave it to "
            "the dead letters. 0: they ask for ever."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.report import Report, Window
+from airflow_provider_liftos.model.wire import Lane
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def frame(
     from airflow_provider_liftos.transport.client import HttpSender
 
     platform, credentials = hook.platform, hook.credentials()
-    session = hook.session(credentials)
+    session = hook.session(credentials, lane=Lane.INTERACTIVE)  # somebody waits
     found = hook.accounts()
     chosen = pick(found, accounts, platform) if accounts else found
     window = Window(since=date.fromisoformat(since), until=date.fromisoformat(until))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow_provider_liftos.hooks.liftos import LiftosHook, pick
+from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.platforms.google_ads import decode, gaql, schema, wire
 from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.transport.flow import Flow
@@ -67,7 +68,7 @@ class GoogleAdsHook(LiftosHook):
     ) -> T:
         from airflow_provider_liftos.transport.client import HttpSender
 
-        session, sender = self.session(), HttpSender()
+        session, sender = self.session(lane=Lane.INTERACTIVE), HttpSender()
         names, customer = gaql.parse(query).fields, wire.digits(customer_id)
 
         def fields() -> tuple[Leaf, ...]:

@@ -16,6 +16,7 @@ from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.platform import Credentials, Platform
 from airflow_provider_liftos.model.report import Account, Report
 from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.transport import hosts
 
@@ -67,11 +68,14 @@ class LiftosHook(BaseHook):
         return read_connection(self.platform, connection)
 
     def session(
-        self, credentials: Credentials | None = None, store: StateStore | None = None
+        self,
+        credentials: Credentials | None = None,
+        store: StateStore | None = None,
+        lane: Lane = Lane.FRESH,
     ) -> Session:
         """A session under the limits that all workers share."""
         return open_session(
-            self.platform, credentials or self.credentials(), store or config.state_store()
+            self.platform, credentials or self.credentials(), store or config.state_store(), lane
         )
 
     def accounts(self) -> list[Account]:
@@ -191,13 +195,15 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def open_session(platform: Platform, credentials: Credentials, store: StateStore) -> Session:
+def open_session(
+    platform: Platform, credentials: Credentials, store: StateStore, lane: Lane = Lane.FRESH
+) -> Session:
     """A session whose limits, breaker and clock live in the state store.
 
     It begins with a warning when the API version is soon to be switched off, or was and another
     one is spoken instead.
     """
-    from airflow_provider_liftos.resilience.breaker import Breaker
+    from airflow_provider_liftos.hooks import limits
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
     from airflow_provider_liftos.transport.versions import told
@@ -207,8 +213,10 @@ def open_session(platform: Platform, credentials: Credentials, store: StateStore
         platform,
         credentials,
         limiter=Limiter(store, credentials.org_id),
-        breaker=Breaker(store, credentials.org_id),
+        breaker=limits.breaker(store, credentials.org_id),
         now=store.clock.now,
+        caps=limits.caps(platform),
+        lane=lane,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
     )
     if asked := credentials.asked_version:

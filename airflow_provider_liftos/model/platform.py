@@ -173,7 +173,7 @@ class AsyncReport:
     """A report that is submitted, polled and then read.
 
     ``poll`` asks about many reports at once, at most ``poll_batch``. ``cancel`` is None where the
-    platform cannot.
+    platform cannot. ``per_account`` of them may run at a time, ``per_app`` of all accounts.
     """
 
     submit: Callable[[Slice], Request]
@@ -185,6 +185,7 @@ class AsyncReport:
     timeout: float
     per_account: int
     cancel: Callable[[Pending], Request] | None = None
+    per_app: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,14 @@ _FINAL = "Nothing is retried."
 _RETRIED = "The task is retried while it has tries left."
 
 
+class TaskFailed(AirflowException):
+    """May pass; ``error`` is what went wrong, for the retry policy."""
+
+    def __init__(self, message: str, error: LiftosError) -> None:
+        super().__init__(message)
+        self.error = error
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn an error of ours into the outcome it means, as one line without a chain of causes."""
@@ -42,7 +50,7 @@ def translated() -> Iterator[None]:
             datetime.fromtimestamp(moment, UTC)
         ) from None
     except LiftosError as error:
-        raise AirflowException(_line(str(error), _RETRIED)) from None
+        raise TaskFailed(_line(str(error), _RETRIED), error) from None
 
 
 def told(event: Mapping[str, Any]) -> AirflowException:

@@ -15,6 +15,7 @@ from airflow_provider_liftos.hooks import config, registry
 from airflow_provider_liftos.model.errors import CircuitOpen, Throttled
 from airflow_provider_liftos.operators.links import AdsManagerLink, RunLedgerLink
 from airflow_provider_liftos.operators.outcome import translated
+from airflow_provider_liftos.operators.retries import usual
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
@@ -49,7 +50,7 @@ class LiftosOperator(BaseOperator):
     ui_color = "#e8f4fd"
 
     def __init__(self, *, platform: str, conn_id: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**usual(kwargs))
         self.platform = platform
         self.conn_id = conn_id or registry.default_conn_id(platform)
         self.account_url = ""

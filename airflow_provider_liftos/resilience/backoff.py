@@ -30,3 +30,10 @@ class Backoff:
     def exhausted(self, attempt: int) -> bool:
         """Whether failed ``attempt`` was the last one."""
         return attempt >= self.attempts
+
+
+EXTRACTION = Backoff()
+"""Of calls that read: five attempts, pauses that double."""
+
+CONVERSIONS = Backoff(attempts=4, cap=4.0)
+"""Of calls that send conversions: three retries, after at most 1, 2 and 4 seconds."""

@@ -17,7 +17,7 @@ from airflow_provider_liftos.state.clock import Clock, ServerClock, SystemClock
 from airflow_provider_liftos.state.engines import describe
 from airflow_provider_liftos.state.failures import DATABASE_ERRORS, meaning
 
-__all__ = ["StateStore", "describe", "insert_into", "open_store"]
+__all__ = ["StateStore", "alone", "describe", "insert_into", "open_store"]
 
 
 class StateStore:
@@ -137,6 +137,15 @@ def open_store(url: str, clock: Clock | None = None) -> StateStore:
     key = (os.getpid(), url)
     store = _STORES.get(key)
     return store if store is not None else _STORES.setdefault(key, StateStore(url))
+
+
+def alone(connection: Connection, name: str) -> None:
+    """Keep out all others who give this name, until the transaction ends.
+
+    On SQLite a transaction that may write is the only one anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

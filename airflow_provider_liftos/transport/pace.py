@@ -88,7 +88,7 @@ class Pace:
         self._now = now
         self._warn = warn
         self._caps = caps
-        self._lane = lane
+        self.lane = lane
         self._rates: dict[str, float] = {}
 
     # -- before a request -----------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Pace:
                 return waited
 
     def _reserve(self, places: Sequence[Place], request: Request, had_turn: bool) -> Turn:
-        lane = self._lane if request.lane is None else request.lane
+        lane = self.lane if request.lane is None else request.lane
         return self._limiter.reserve(places, LONGEST_SLEEP, lane, had_turn=had_turn)
 
     def _paused(self, places: Sequence[Place]) -> bool:

@@ -33,7 +33,7 @@ from airflow_provider_liftos.model.wire import (
     Verdict,
     judge,
 )
-from airflow_provider_liftos.resilience.backoff import Backoff
+from airflow_provider_liftos.resilience.backoff import EXTRACTION, Backoff
 from airflow_provider_liftos.resilience.budget import RetryBudget
 from airflow_provider_liftos.state.tokens import Kept, Tokens
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
@@ -141,7 +141,7 @@ class Session:
         self.pace = Pace(platform, credentials, limiter, now, self.usage.warn, caps=caps, lane=lane)
         self._budget = RetryBudget()
         self._breaker = breaker
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or EXTRACTION
         self._now = now
         self._versions = Versions(fallbacks)
         self._grants = Grants(

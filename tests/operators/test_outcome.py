@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_liftos.model import errors
-from airflow_provider_liftos.operators.outcome import told, translated
+from airflow_provider_liftos.operators.outcome import TaskFailed, told, translated
 
 FINAL = [
     errors.ConfigurationError("no such report"),
@@ -43,7 +43,9 @@ def test_what_a_person_must_change_is_not_retried(error):
 @pytest.mark.parametrize("error", PASSING, ids=lambda e: type(e).__name__)
 def test_what_may_pass_is_retried(error):
     found = outcome(error)
-    assert type(found) is AirflowException
+    assert type(found) is TaskFailed
+    assert isinstance(found, AirflowException)
+    assert found.error is error
     assert str(found).startswith(str(error))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
@@ -21,7 +20,6 @@ from airflow_provider_liftos.operators.plan import LiftosPlanOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
 from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.platforms import get
-from airflow_provider_liftos.resilience import breaker
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.state.ledger import Ledger
 from tests.airflow_doubles import Deployment, deployment
@@ -223,8 +221,7 @@ def test_a_killed_task_takes_its_reports_along_to_the_next_try(liftos):
 
 
 def test_an_account_out_of_reach_costs_the_others_nothing(liftos, monkeypatch):
-    impatient = partial(breaker.Breaker, cooldown=0.3)
-    monkeypatch.setattr(breaker, "Breaker", impatient)
+    liftos.set("breaker_seconds", "0.3")
     monkeypatch.setattr(Backoff, "delay", lambda *_: 0.01)
     chain = Chain(liftos)
     bad = chain.params["accounts"][0]
