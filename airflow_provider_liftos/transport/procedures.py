@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable
+from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.transport import hosts
 
@@ -28,6 +28,9 @@ LONGEST_ANSWER = 3600.0
 
 _SILENCES = 5
 """How many times longer than a single answer the next message of a stream may be in coming."""
+
+_TOO_LARGE = "message larger than max"
+"""What gRPC says when it gives up a message, compressed or not."""
 
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?")
 
@@ -170,8 +173,16 @@ def _metadata(request: Request) -> list[tuple[str, str]]:
 
 
 def _refused(error: Any) -> Response:
-    """A refusal as a Response: its text as the body, its trailing metadata as headers."""
+    """A refusal as a Response: its text as the body, its trailing metadata as headers.
+
+    TooMuchData when the library gave the answer up: by its status, calls would have come too fast.
+    """
     code = error.code()
+    if _TOO_LARGE in (error.details() or ""):
+        raise TooMuchData(
+            f"a message of the answer is larger than {MAX_MESSAGE >> 20} MiB; reading it was"
+            " given up"
+        )
     name = code.name if code is not None else "UNKNOWN"
     text = (error.details() or "").encode()
     return Response(status=_STATUS.get(name, 500), headers=_headers(error), body=text)

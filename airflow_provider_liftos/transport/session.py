@@ -314,7 +314,10 @@ class Session:
 
     def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
         """Judge the answer; a bad one raises."""
-        error = self.platform.error(response)
+        try:
+            error = self.platform.error(response)
+        except _NONSENSE as nonsense:
+            raise self._nonsense(nonsense, response.status) from None
         if error is None:
             yield Do(lambda: self._breaker.succeed(key))
             return
