@@ -41,6 +41,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             "airflow_provider_liftos.operators.links.AdsManagerLink",
             "airflow_provider_liftos.operators.links.RunLedgerLink",
+            "airflow_provider_liftos.operators.links.QualityReportLink",
         ],
         "config": {
             "liftos": {

@@ -14,6 +14,7 @@ from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import QualityError
 from airflow_provider_liftos.operators import lineage
 from airflow_provider_liftos.operators.letters import keep_slices, settle
+from airflow_provider_liftos.operators.links import page_url
 from airflow_provider_liftos.operators.task import (
     LiftosOperator,
     days_of,
@@ -102,6 +103,8 @@ class LiftosPublishOperator(LiftosOperator):
                 {f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices}
             )
             summary = self._summary(manifest, rows, published, len(entry.warnings))
+            ti = context["ti"]
+            summary["quality_report"] = page_url("quality", ti.dag_id, ti.run_id)
             self._tell(context, summary)
             if entry.warnings and self.on_partial == "fail":
                 entry.status = "partial"

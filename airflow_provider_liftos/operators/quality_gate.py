@@ -12,6 +12,7 @@ from airflow.sdk import XComArg
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
 from airflow_provider_liftos.model.errors import ConfigurationError, QualityError
+from airflow_provider_liftos.operators.links import QualityReportLink, page_url
 from airflow_provider_liftos.operators.task import (
     LiftosOperator,
     days_of,
@@ -43,6 +44,10 @@ class LiftosQualityGateOperator(LiftosOperator):
 
     phase: ClassVar[str] = "audit"
     template_fields: Sequence[str] = ("loaded", "planned")
+    operator_extra_links = (  # type: ignore[assignment]  one link more than its base has
+        *LiftosOperator.operator_extra_links,
+        QualityReportLink(),
+    )
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class LiftosQualityGateOperator(LiftosOperator):
         self.on_block = on_block
         self.severities = severities
         self.thresholds = thresholds
+        self.quality_url = ""
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Says what may be published; raises QualityError for bad data only if ``on_block`` does.
@@ -101,6 +107,7 @@ class LiftosQualityGateOperator(LiftosOperator):
                 staging=staging,
             )
             ti = context["ti"]
+            self.quality_url = page_url("quality", ti.dag_id, ti.run_id)
             record(
                 store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id,
                 load_id=manifest.load_id,

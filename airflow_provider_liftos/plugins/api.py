@@ -10,7 +10,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
-from airflow_provider_liftos.plugins import oauth
+from airflow_provider_liftos.plugins import oauth, quality
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.state.ledger import Entry
@@ -29,6 +29,7 @@ def create_app() -> FastAPI:
         return page(dag_id, run_id, entries(dag_id, run_id))
 
     oauth.install(app)
+    quality.install(app)
     return app
 
 

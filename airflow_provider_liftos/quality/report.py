@@ -249,13 +249,19 @@ def _trend(connection: Connection, org_id: str, platform: str, this: Graded) -> 
 
 
 def _held(connection: Connection, mine: Mapping[str, str]) -> tuple[str, ...]:
-    """What the publish task's last try said of what it did not publish."""
+    """What the publish task's last try said of what it did not publish.
+
+    Where there was none, because the gate let nothing pass, what that said.
+    """
     c = run_ledger.c
-    query = (
-        select(c.warnings).where(_where(run_ledger, mine), c.phase == "publish")
-        .order_by(c.started_at.desc()).limit(1)
-    )  # fmt: skip
-    return tuple(_lines(connection.scalar(query)))
+    query = select(c.phase, c.warnings, c.error).where(
+        _where(run_ledger, mine), c.phase.in_(("audit", "publish"))
+    )
+    tries = connection.execute(query.order_by(c.started_at.desc())).all()
+    published = next((row for row in tries if row.phase == "publish"), None)
+    if published:
+        return tuple(_lines(published.warnings))
+    return (tries[0].error,) if tries and tries[0].error else ()
 
 
 def _lines(text: str | None) -> Iterable[str]:
