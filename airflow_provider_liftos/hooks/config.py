@@ -36,6 +36,9 @@ OPTIONS = (
     Option(name="oauth_redirect_hosts", kind="string", default="",
            description="Hosts, comma-separated, to which platforms may send the browser of a "
            "person who consented. Default: that of [api] base_url, and this machine."),
+    Option(name="api_conn_id", kind="string", default="",
+           description="Airflow connection (http, with a user who may edit connections) of the API "
+           "server. With it, renewed credentials are also put into the connections themselves."),
     Option(name="staging_url", kind="string", default=None,
            description="Where files wait between tasks. Default: liftos/staging under "
            "AIRFLOW_HOME. Several hosts need an object store (s3://conn_id@bucket/folder, gs://, "

@@ -8,8 +8,9 @@ from typing import Any
 
 from airflow_provider_liftos.engine import consent
 from airflow_provider_liftos.engine.consent import Asked
-from airflow_provider_liftos.hooks import config, probe, stored
+from airflow_provider_liftos.hooks import config, probe, stored, tokens
 from airflow_provider_liftos.hooks.liftos import choose
+from airflow_provider_liftos.hooks.masking import mask
 from airflow_provider_liftos.model.consent import Granted
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, NotAuthorized
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
@@ -144,8 +145,6 @@ def _refuse_shadowed(conn_id: str) -> None:
 
 
 def _connect(pending: Pending, answer: Mapping[str, str]) -> Connected:
-    from airflow.sdk.log import mask_secret
-
     from airflow_provider_liftos.transport.client import HttpSender
     from airflow_provider_liftos.transport.flow import run
 
@@ -158,8 +157,7 @@ def _connect(pending: Pending, answer: Mapping[str, str]) -> Connected:
         granted = run(consent.finish(platform, credentials, pending, answer), sender)
     finally:
         sender.close()
-    for secret in granted.secrets.values():
-        mask_secret(secret.reveal())
+    mask(granted.secrets)
     opened = replace(credentials, secrets={**credentials.secrets, **granted.secrets})
     connected = _seen(platform, opened, granted)
     stored.write(pending.conn_id, granted.secrets)
@@ -181,7 +179,9 @@ def _seen(platform: Platform, credentials: Credentials, granted: Granted) -> Con
     accounts: Sequence[Account] = ()
     notes: list[str] = []
     try:
-        _, accounts = probe.look(platform, credentials, accept, _LOOK_SECONDS)
+        _, accounts = probe.look(
+            platform, credentials, accept, _LOOK_SECONDS, tokens.asked_for(credentials)
+        )
         notes += _unseen(platform, credentials, accounts)
     except NotAuthorized as error:
         if consent.UNCHANGED not in (error.hint or ""):

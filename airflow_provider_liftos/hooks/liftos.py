@@ -38,6 +38,7 @@ class LiftosHook(BaseHook):
         self.conn_id = conn_id or type(self).default_conn_name  # type: ignore[attr-defined]
         self.usage: Usage | None = None
         self._accounts: list[Account] | None = None
+        self._on_loop = False
 
     @property
     def platform(self) -> Platform:
@@ -57,15 +58,22 @@ class LiftosHook(BaseHook):
                 platform=self.platform.name,
                 hint=f"Create it, of type {self.platform.conn_type}, or correct conn_id.",
             ) from None
-        return read_connection(self.platform, connection)
+        return self._masked(read_connection(self.platform, connection))
 
     async def acredentials(self) -> Credentials:
         """The same from an event loop."""
+        self._on_loop = True
         try:
             connection = await self.aget_connection(self.conn_id)
         except Exception:  # noqa: BLE001  dag.test() has no asynchronous channel
             return await asyncio.to_thread(self.credentials)
-        return read_connection(self.platform, connection)
+        return self._masked(read_connection(self.platform, connection))
+
+    def _masked(self, credentials: Credentials) -> Credentials:
+        from airflow_provider_liftos.hooks.masking import mask
+
+        mask(credentials.secrets)
+        return credentials
 
     def session(
         self,
@@ -75,8 +83,24 @@ class LiftosHook(BaseHook):
     ) -> Session:
         """A session under the limits that all workers share."""
         return open_session(
-            self.platform, credentials or self.credentials(), store or config.state_store(), lane
+            self.platform,
+            credentials or self.credentials(),
+            store or config.state_store(),
+            lane,
+            # Asking the supervisor for a connection is not safe beside an event loop.
+            api_conn_id="" if self._on_loop else config.text("api_conn_id"),
         )
+
+    def current(self) -> Credentials:
+        """The connection with the tokens that were made of it laid over, renewed where due."""
+        from airflow_provider_liftos.transport.client import HttpSender
+        from airflow_provider_liftos.transport.flow import run
+
+        sender = HttpSender()
+        try:
+            return run(self.session().ready(), sender)
+        finally:
+            sender.close()
 
     def accounts(self) -> list[Account]:
         """Accounts named in the connection, or all that the token sees, with zone and currency.
@@ -115,12 +139,15 @@ class LiftosHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Two cheap calls: accounts, scopes, token expiry, API version and its sunset."""
-        from airflow_provider_liftos.hooks.probe import probe
+        from airflow_provider_liftos.hooks import tokens
+        from airflow_provider_liftos.hooks.probe import probe, shadowed
 
         try:
-            return probe(self.platform, self.credentials())
+            credentials = self.credentials()
+            worked, words = probe(self.platform, credentials, tokens.asked_for(credentials))
         except LiftosError as error:
-            return False, str(error)
+            worked, words = False, str(error)
+        return worked, "; ".join((words, *shadowed(self.platform)))
 
     def get_df(
         self, report: Report, *, since: str, until: str, accounts: Sequence[str] = ()
@@ -150,7 +177,9 @@ def read_connection(platform: Platform, connection: Any) -> Credentials:
     return Credentials(
         org_id=str(extra.pop("org_id", None) or "default"),
         conn_id=str(connection.conn_id),
-        base_url=_base_url(connection, platform, insecure=_is_on(extra.get("allow_insecure"))),
+        base_url=http_address(
+            connection, platform.base_url, insecure=_is_on(extra.get("allow_insecure"))
+        ),
         version=version,
         asked_version=asked if asked != version else "",
         secrets=secrets,
@@ -164,10 +193,11 @@ def _is_on(value: object) -> bool:
     return str(value).strip().lower() in {"true", "1", "yes", "on"}
 
 
-def _base_url(connection: Any, platform: Platform, *, insecure: bool) -> str:
+def http_address(connection: Any, default: str, *, insecure: bool) -> str:
+    """Where a connection leads; ConfigurationError when that is no address, or not a safe one."""
     host = (connection.host or "").strip()
     if not host:
-        return platform.base_url
+        return default
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
@@ -196,14 +226,20 @@ def _loopback(host: str) -> bool:
 
 
 def open_session(
-    platform: Platform, credentials: Credentials, store: StateStore, lane: Lane = Lane.FRESH
+    platform: Platform,
+    credentials: Credentials,
+    store: StateStore,
+    lane: Lane = Lane.FRESH,
+    *,
+    api_conn_id: str = "",
 ) -> Session:
-    """A session whose limits, breaker and clock live in the state store.
+    """A session whose limits, breaker, tokens and clock live in the state store.
 
     It begins with a warning when the API version is soon to be switched off, or was and another
-    one is spoken instead.
+    one is spoken instead. ``api_conn_id`` is of the API server, which puts renewed credentials into
+    the connection.
     """
-    from airflow_provider_liftos.hooks import limits
+    from airflow_provider_liftos.hooks import limits, tokens
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
     from airflow_provider_liftos.transport.versions import told
@@ -218,6 +254,7 @@ def open_session(
         caps=limits.caps(platform),
         lane=lane,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
+        **tokens.shared(platform, credentials, store, api_conn_id),
     )
     if asked := credentials.asked_version:
         reason = versions.why(platform, asked)

@@ -29,7 +29,7 @@ class MetaHook(LiftosHook):
                 "the Meta SDK is not installed",
                 hint="pip install 'airflow-provider-liftos[meta-sdk]'",
             ) from None
-        credentials = self.credentials()
+        credentials = self.current()
         secret = credentials.secrets.get("app_secret")
         session = FacebookSession(
             app_id=credentials.options.get("app_id"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,16 @@ from datetime import UTC, date, datetime
 
 from airflow_provider_liftos.hooks import versions
 from airflow_provider_liftos.hooks.liftos import discover
+from airflow_provider_liftos.hooks.masking import mask
 from airflow_provider_liftos.model.errors import LiftosError, NotAuthorized, Unavailable
 from airflow_provider_liftos.model.platform import Credentials, Platform, TokenFacts
 from airflow_provider_liftos.model.report import Account
 from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.limiter import Place, Turn
+from airflow_provider_liftos.state.tokens import Tokens
 from airflow_provider_liftos.transport.client import HttpSender
+from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.session import Session
 from airflow_provider_liftos.transport.versions import anew
@@ -25,11 +29,13 @@ TEST_SECONDS = 10.0
 """Longest a test may take: it may run inside the API server."""
 
 
-def probe(platform: Platform, credentials: Credentials) -> tuple[bool, str]:
+def probe(
+    platform: Platform, credentials: Credentials, tokens: Tokens | None = None
+) -> tuple[bool, str]:
     """Whether the connection works, and what it is: accounts, scopes, expiry, version, sunset."""
     try:
         token, accounts, spoken = _looked(
-            platform, credentials, lambda t: _check(platform, t, credentials), TEST_SECONDS
+            platform, credentials, lambda t: _check(platform, t, credentials), TEST_SECONDS, tokens
         )
     except LiftosError as error:
         return False, str(error)
@@ -43,13 +49,16 @@ def look(
     credentials: Credentials,
     accept: Callable[[TokenFacts], None],
     seconds: float,
+    tokens: Tokens | None = None,
 ) -> tuple[TokenFacts, Sequence[Account]]:
     """What the token is, and the accounts it sees; not these if ``accept`` raises.
+
+    ``tokens`` are what workers share, for platforms whose credentials do not bear being used twice.
 
     Raises:
         LiftosError: what is wrong, or that nothing came within ``seconds``.
     """
-    return _looked(platform, credentials, accept, seconds)[:2]
+    return _looked(platform, credentials, accept, seconds, tokens)[:2]
 
 
 def _looked(
@@ -57,16 +66,37 @@ def _looked(
     credentials: Credentials,
     accept: Callable[[TokenFacts], None],
     seconds: float,
+    tokens: Tokens | None,
 ) -> tuple[TokenFacts, Sequence[Account], Credentials]:
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        return pool.submit(_look, platform, credentials, accept).result(timeout=seconds)
+        return pool.submit(_look, platform, credentials, accept, tokens).result(timeout=seconds)
     except TooSlow:
         raise Unavailable(
             f"no answer within {seconds:.0f} s; check the host", platform=platform.name
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def shadowed(platform: Platform) -> list[str]:
+    """Words about connections of this type that Airflow reads from elsewhere than its database.
+
+    All of them, because the API server tests a connection under a name of its own. Only there the
+    database can be looked at.
+    """
+    if os.environ.get("_AIRFLOW_PROCESS_CONTEXT") != "server":
+        return []
+    from airflow_provider_liftos.hooks import stored
+
+    mine = [one.conn_id for one in stored.listed() if one.platform.name == platform.name]
+    sources = {conn_id: stored.shadow(conn_id) for conn_id in mine}
+    return [
+        f"note: connection {conn_id!r} is also defined by {source}, which Airflow reads first: what"
+        " is entered here is not used"
+        for conn_id, source in sources.items()
+        if source
+    ]
 
 
 class _Unlimited:
@@ -99,7 +129,10 @@ class _Unbroken:
 
 
 def _look(
-    platform: Platform, credentials: Credentials, accept: Callable[[TokenFacts], None]
+    platform: Platform,
+    credentials: Credentials,
+    accept: Callable[[TokenFacts], None],
+    tokens: Tokens | None,
 ) -> tuple[TokenFacts, Sequence[Account], Credentials]:
     """With the credentials as they were used in the end: the API version may be another one."""
     today = datetime.now(UTC).date()
@@ -108,9 +141,11 @@ def _look(
         platform, credentials,
         limiter=_Unlimited(), breaker=_Unbroken(), backoff=Backoff(attempts=1), now=time.time,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
+        tokens=tokens, seen=mask,
     )  # fmt: skip
     ask = lambda: session.call(platform.token(session.credentials), platform.read_token)  # noqa: E731
     try:
+        run(session.ready(), sender)
         token = anew(session, ask, sender)
         accept(token)
         return token, discover(session, sender), session.credentials

@@ -13,6 +13,7 @@ _NAMED = re.compile(
     r"|refresh_token|authorization|bearer)[\"']?\s*[=:\s]\s*[\"']?(?:bearer\s+)?)[^\s&\"',}]+"
 )
 _SHORTEST = 5
+_MOST = 2000
 _LONGEST_LINE = 500
 
 
@@ -25,9 +26,23 @@ def redact(
     """
     values = {secret.reveal() for secret in secrets}
     # URLs hold them quoted; longer ones first, for one may begin like another.
-    forms = {form for value in values for form in (value, quote(value, safe=""))}
+    forms = {form for value in {*values, *_seen} for form in (value, quote(value, safe=""))}
     for form in sorted(forms, key=len, reverse=True):
         if len(form) >= _SHORTEST:
             text = text.replace(form, "***")
     text = _NAMED.sub(r"\1***", text)
     return text if longest is None or len(text) <= longest else text[:longest] + "…"
+
+
+_seen: dict[str, None] = {}
+
+
+def remember(secret: Secret) -> None:
+    """Leave this out of all texts of this process from now on; the oldest of very many is let go.
+
+    Which secrets are a connection's is known where a text is made; which tokens were made of them
+    meanwhile, by whichever thread, is not.
+    """
+    _seen[secret.reveal()] = None
+    if len(_seen) > _MOST:
+        _seen.pop(next(iter(_seen)), None)

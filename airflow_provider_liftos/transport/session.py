@@ -298,6 +298,11 @@ class Session:
     def _key(self, request: Request) -> str:
         return self.platform.name + (f"/{request.account}" if request.account else "")
 
+    def ready(self) -> Flow[Credentials]:
+        """The credentials, with an access token that lasts where the platform gives them out."""
+        self._lay((yield from self._grants.ready()))
+        return self.credentials
+
     def _lay(self, held: Held) -> None:
         """The secrets that lie over the connection's, unless they do already."""
         secrets = {**self.credentials.secrets, **held.secrets}

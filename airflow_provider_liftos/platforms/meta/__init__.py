@@ -1,7 +1,7 @@
 """Meta (Facebook, Instagram): Marketing API.
 
-Facts without another source: Meta's Marketing API documentation as of v26.0. User tokens cannot be
-refreshed here (there is no refresh token); system-user tokens need not be.
+Facts without another source: Meta's Marketing API documentation as of v26.0. There is no refresh
+token: those of users are exchanged for younger ones, those of system users need not be.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from airflow_provider_liftos.model.platform import (
     Version,
 )
 from airflow_provider_liftos.platforms.meta import consent, entities, insights, mapping, money, wire
+from airflow_provider_liftos.platforms.meta.grant import GRANT
 from airflow_provider_liftos.platforms.meta.quality import QUALITY
 
 PLATFORM = Platform(
@@ -68,6 +69,7 @@ PLATFORM = Platform(
     ),
     rules=wire.ERRORS,
     authorize=wire.authorize,
+    grant=GRANT,
     error=wire.error,
     signals=wire.signals,
     scopes=consent.SCOPES,

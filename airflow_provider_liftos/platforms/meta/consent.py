@@ -2,7 +2,7 @@
 
 Facts: Facebook Login, "Manually build a login flow", and "Get long-lived tokens" (v26.0). Meta's
 PKCE belongs to its OpenID flow, where the verifier stands in for the app's secret; with the secret
-there is none. The token lasts about 60 days and cannot be refreshed, only consented to again.
+there is none. The token lasts about 60 days; it can be exchanged for a younger one until then.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def _exchange(credentials: Credentials, code: Code) -> Request:
     return _token(credentials, redirect_uri=code.redirect_uri, code=code.value.reveal())
 
 
-def _lengthen(credentials: Credentials) -> Request:
+def lengthen(credentials: Credentials) -> Request:
+    """A token of the same user that lasts about 60 days, for one that is still good."""
     return _token(
         credentials,
         grant_type="fb_exchange_token",
@@ -71,5 +72,5 @@ CONSENT = Consent(
     needs=("app_id", "app_secret"),
     exchange=_exchange,
     read=_read,
-    lengthen=_lengthen,
+    lengthen=lengthen,
 )

@@ -2,7 +2,9 @@
 
 Known here: client ``sandbox-client`` with ``sandbox-secret``; refresh tokens
 ``sandbox-refresh-token``, ``sandbox-refresh-token-some`` (sees the agency only),
-``sandbox-refresh-token-revoked``; access token ``sandbox-token``, which does not expire.
+``sandbox-refresh-token-revoked``, and, which Google itself does not have,
+``sandbox-refresh-token-rotating``, good for one exchange that brings the next; access token
+``sandbox-token``, which does not expire.
 ``GET service_account.json`` hands out the key of a service account, as a console would.
 """
 
@@ -32,6 +34,7 @@ PLATFORM = "google_ads"
 CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105  # the sandbox's own, documented
 SCOPE = "https://www.googleapis.com/auth/adwords"
+ROTATING = "sandbox-refresh-token-rotating"
 _LIFETIME = 3599
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -71,6 +74,7 @@ class Tokens:
             "sandbox-refresh-token": (roots, SCOPE),
             "sandbox-refresh-token-some": ((AGENCY,), SCOPE),
             "sandbox-refresh-token-revoked": None,
+            ROTATING: (roots, SCOPE),
         }
         self.service_account = ServiceAccount(world)
         self._keep(
@@ -149,10 +153,20 @@ class Tokens:
         return grants[kind](params)
 
     def _refreshed(self, params: Mapping[str, str]) -> dict[str, Any]:
-        given = self._refresh.get(params.get("refresh_token", ""))
+        value = params.get("refresh_token", "")
+        with self._lock:
+            given = self._refresh.get(value)
+            if given is not None and value.startswith(ROTATING):
+                self._refresh[value] = None
         if given is None:
             raise OAuthError("invalid_grant", "Token has been expired or revoked.")
-        return self._answer(*given)
+        answer = self._answer(*given)
+        if value.startswith(ROTATING):
+            fresh = f"{ROTATING}-{next(self._numbers)}"
+            self._refresh[fresh] = given
+            self._world.keep_secret(fresh)
+            answer["refresh_token"] = fresh
+        return answer
 
     def _exchanged(self, params: Mapping[str, str]) -> dict[str, Any]:
         code = self._codes.spend(params.get("code", ""))
