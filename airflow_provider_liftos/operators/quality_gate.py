@@ -44,7 +44,7 @@ class LiftosQualityGateOperator(LiftosOperator):
 
     phase: ClassVar[str] = "audit"
     template_fields: Sequence[str] = ("loaded", "planned")
-    operator_extra_links = (  # type: ignore[assignment]  one link more than its base has
+    operator_extra_links = (  # type: ignore[assignment]  # one link more than its base has
         *LiftosOperator.operator_extra_links,
         QualityReportLink(),
     )

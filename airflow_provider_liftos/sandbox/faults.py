@@ -28,6 +28,8 @@ empty_page_mid_stream  a page without rows though more follow; nothing is lost
 duplicate_page         a page that was served before; nothing is lost
 async_refused          reports cannot be asked for as tasks: the application is not allowed to
 ads_cut                only the newest ``threshold`` ads are looked at, as the answer's headers say
+rows_changed           rows of Meta's reports (of ``date``) are wrong: fields ``set``, or left out
+                       where that says null, numbers ``multiply``; ``again``: beside the right row
 batch_null             an item of a batch is not executed (so do the faults of the line, there)
 =====================  ========================================================================
 """
@@ -55,7 +57,7 @@ SPOKEN = frozenset(
         "rate_limit", "lockout", "token_expired", "token_revoked", "version_dead", "field_gone",
         "job_failed", "job_skipped", "job_stuck", "result_not_ready", "too_much_data",
         "empty_page_mid_stream", "duplicate_page", "utilisation", "proof_required", "batch_null",
-        "async_refused", "ads_cut",
+        "async_refused", "ads_cut", "rows_changed",
     }
 )  # fmt: skip
 KINDS = TRANSPORT | SPOKEN

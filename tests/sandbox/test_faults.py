@@ -316,3 +316,27 @@ def test_every_kind_that_is_promised_can_be_ordered(sandbox: Sandbox) -> None:
     for kind in promised:
         order(sandbox, kind)
     assert [one["kind"] for one in sandbox.faults.listed()] == promised
+
+
+def test_rows_of_a_day_can_be_wrong(sandbox: Sandbox, wire: Wire, act: str) -> None:
+    params = {**DAILY, "level": "account", "fields": "spend,clicks,account_id"}
+    right = {row["date_start"]: row for row in wire.get(f"{act}/insights", **params)["data"]}
+    day = "2026-11-18"
+    order(sandbox, "rows_changed", account=act, date=day, multiply={"spend": -2},
+          set={"clicks": "7", "account_id": None})  # fmt: skip
+    wrong = {row["date_start"]: row for row in wire.get(f"{act}/insights", **params)["data"]}
+    changed = wrong.pop(day)
+    assert float(changed["spend"]) == -2 * float(right.pop(day)["spend"])
+    assert (changed["clicks"], changed.get("account_id")) == ("7", None)
+    assert wrong == right
+    other = wire.accounts()["USD"]
+    assert {"account_id"} <= wire.get(f"{other}/insights", **params)["data"][0].keys()
+
+
+def test_a_wrong_row_may_come_beside_the_right_one(sandbox: Sandbox, wire: Wire, act: str) -> None:
+    params = {**DAILY, "level": "account", "fields": "spend", "limit": 3}
+    order(sandbox, "rows_changed", account=act, date="2026-11-14", again=True,
+          multiply={"spend": 2})  # fmt: skip
+    days = [row["date_start"] for row in wire.rows(f"{act}/insights", **params)]
+    assert sorted(days).count("2026-11-14") == 2
+    assert len(days) == 8

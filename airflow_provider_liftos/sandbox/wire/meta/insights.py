@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_provider_liftos.sandbox.dataset import Account, Entity
@@ -31,6 +32,7 @@ from .results import Blocks, Result
 from .row_fields import FIELDS
 from .rows import summary
 from .selection import check_conditions, chosen_ads
+from .wrong_rows import changed, concerns
 
 _OPT_IN_SINCE = datetime(2026, 8, 3, tzinfo=UTC)
 _OPT_IN_MOST = 10
@@ -131,7 +133,17 @@ class Insights:
         asked = _summary_fields(call, query)
         total = summary(result.scene, query.periods, asked) if asked else None
         more = {"summary": total} if total else None
-        return page(self._world, call, result.rows, account=query.account_id, more=more)
+        wrong = self._world.faults.take(
+            ("rows_changed",),
+            platform="meta",
+            line=call.request.line,
+            account=query.account_id,
+            accept=lambda fault: concerns(fault.options, query),
+        )
+        change = partial(changed, wrong.options) if wrong else list
+        return page(
+            self._world, call, result.rows, account=query.account_id, more=more, change=change
+        )
 
     def _refuse_heavy(self, call: Call, query: Query) -> None:
         """Refuse what a synchronous call cannot carry: by size, or by order of a fault."""

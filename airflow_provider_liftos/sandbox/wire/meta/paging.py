@@ -65,8 +65,12 @@ def page(
     *,
     account: str | None,
     more: dict[str, Any] | None = None,
+    change: Callable[[Sequence[bytes]], Sequence[bytes]] = lambda rows: rows,
 ) -> Reply:
-    """Answer one page of a list whose rows ``fetch(offset, limit)`` returns as JSON texts."""
+    """Answer one page of a list whose rows ``fetch(offset, limit)`` returns as JSON texts.
+
+    ``change`` has the last word on the rows of the page.
+    """
     limit = call.number("limit", DEFAULT_LIMIT, least=1)
     line = call.request.line
     heavy = world.faults.take(
@@ -89,7 +93,8 @@ def page(
     rest = bool(spoil) or len(rows) > limit
     if spoil and spoil.kind == "empty_page_mid_stream":
         rows = []
-    return _reply(call, rows[:limit], here, proceed=proceed if rest else None, more=more or {})
+    shown = change(rows[:limit])
+    return _reply(call, shown, here, proceed=proceed if rest else None, more=more or {})
 
 
 def _reply(
