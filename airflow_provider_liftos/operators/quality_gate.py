@@ -23,6 +23,7 @@ from airflow_provider_liftos.quality.findings import Verdict
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.quality.audit import AuditOutcome
+    from airflow_provider_liftos.quality.own import OwnSuite
     from airflow_provider_liftos.quality.policy import Policy
 
 _SHOWN = 12
@@ -39,7 +40,9 @@ class LiftosQualityGateOperator(LiftosOperator):
     ``fail`` ends the run here and publishes nothing of it.
 
     ``severities`` and ``thresholds`` change rules by name, for this DAG; ``quality`` in the extra
-    of the connection, an object with the same two, does so for all DAGs that use it.
+    of the connection, an object with the same two, does so for all DAGs that use it. Users' own
+    suites are taken from ``suites_folder``: without one from ``include/gx`` beside the folder of
+    DAGs, or under AIRFLOW_HOME.
     """
 
     phase: ClassVar[str] = "audit"
@@ -60,6 +63,7 @@ class LiftosQualityGateOperator(LiftosOperator):
         on_block: str = "quarantine",
         severities: Mapping[str, str] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        suites_folder: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retries", 1)
@@ -72,6 +76,7 @@ class LiftosQualityGateOperator(LiftosOperator):
         self.on_block = on_block
         self.severities = severities
         self.thresholds = thresholds
+        self.suites_folder = suites_folder
         self.quality_url = ""
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +109,7 @@ class LiftosQualityGateOperator(LiftosOperator):
                 quality=platform.quality,
                 severities=changed["severities"],
                 thresholds=changed["thresholds"],
+                own=own_suites(self.suites_folder),
                 staging=staging,
             )
             ti = context["ti"]
@@ -182,6 +188,25 @@ class LiftosQualityGateOperator(LiftosOperator):
         """Accounts of the plan's batches, with what kept one from being planned."""
         items = [item for batch in self.planned or () for item in batch.get(key) or ()]
         return {_account_id(item): str(item.get("error", "")) for item in items}
+
+
+def own_suites(folder: str | None = None) -> list[OwnSuite]:
+    """Users' suites; ConfigurationError where the folder named, or a file of it, cannot be read."""
+    import os
+    from pathlib import Path
+
+    from airflow.sdk.configuration import conf
+
+    from airflow_provider_liftos.quality.own import read
+
+    if folder:
+        if not Path(folder).is_dir():
+            raise ConfigurationError(f"there is no folder {folder!r} of suites")
+        return read(Path(folder))
+    dags = conf.get("core", "dags_folder", fallback="") or ""
+    places = [Path(dags).parent if dags else None, os.environ.get("AIRFLOW_HOME")]
+    found = [Path(place) / "include" / "gx" for place in places if place]
+    return next((read(place) for place in found if place.is_dir()), [])
 
 
 def _object(text: str, conn_id: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from airflow_provider_liftos.quality import (
     frames,
     gx,
     hierarchy,
+    own_rows,
     peers,
     settled,
     suites,
@@ -31,9 +32,10 @@ from airflow_provider_liftos.quality import (
 from airflow_provider_liftos.quality.evidence import Evidence
 from airflow_provider_liftos.quality.findings import Decision, Finding, Status, Verdict
 from airflow_provider_liftos.quality.history import History
+from airflow_provider_liftos.quality.own import OwnSuite
 from airflow_provider_liftos.quality.policy import Policy, by_account, decide
 from airflow_provider_liftos.quality.remedies import advice
-from airflow_provider_liftos.quality.rows import judge_rows, verdict
+from airflow_provider_liftos.quality.rows import RowVerdict, judge_rows, verdict
 from airflow_provider_liftos.quality.rules import ROW_RULES, Rule, catalogue, relation_rules
 from airflow_provider_liftos.quality.score import Score, score
 from airflow_provider_liftos.quality.snapshots import Snapshots
@@ -96,6 +98,7 @@ def audit(
     restatement_days: int = 28,
     severities: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    own: Sequence[OwnSuite] = (),
     table_of: TableOf | None = None,
     staging: Staging | None = None,
 ) -> AuditOutcome:
@@ -107,7 +110,7 @@ def audit(
     ``exact`` names reports whose breakdown values partition every row; ``coverage`` says what rows
     of a report may lack by the platform's own rules. ``quality`` is what the platform declares of
     good data, ``restatement_days`` for how long it restates a day. ``severities`` regrades rules by
-    name, ``thresholds`` says what some tolerate (see ``Rule``).
+    name, ``thresholds`` says what some tolerate (see ``Rule``), ``own`` are a user's suites.
     ``staging`` is where the manifest's files are; without it they are taken to be paths of this
     host, as they were when they were loaded.
 
@@ -121,7 +124,9 @@ def audit(
         manifest=manifest, warehouse=warehouse, quality=quality, today=today,
         restatement_days=restatement_days,
     )  # fmt: skip
-    run = _Run(evidence, table_of, staging, Terms(severities=severities, thresholds=thresholds))
+    run = _Run(
+        evidence, table_of, staging, Terms(severities=severities, thresholds=thresholds, own=own)
+    )
     known = days.published_days(warehouse, manifest) if previous is None else previous
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
@@ -184,14 +189,16 @@ def _decisions(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a user has changed of the rules."""
+    """What a user has changed of the rules, or added to them."""
 
     severities: Mapping[str, str] | None = None
     thresholds: Mapping[str, float] | None = None
+    own: Sequence[OwnSuite] = ()
 
     def rules(self, table: Table = PERFORMANCE) -> dict[str, Rule]:
         """The catalogue by these terms."""
-        return catalogue(table, self.severities, self.thresholds)
+        own = [rule for suite in self.own for rule in suite.rules]
+        return catalogue(table, self.severities, self.thresholds, own)
 
 
 class _Run:
@@ -230,18 +237,36 @@ class _Run:
     def _of_table(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
         table = TABLES[name]
         rules = self._terms.rules(table)
-        tallies = judge_rows(self._manifest, table, results, rules, self._staging, self._quality)
+        own = [suite for suite in self._terms.own if suite.table == name]
+        tallies = judge_rows(
+            self._manifest, table, results, rules, self._staging, self._quality,
+            [check for suite in own for check in suite.checks],
+        )  # fmt: skip
         checks = suites.row_checks(table, self._quality)
         for number, result in results.items():
             for rule in (*ROW_RULES, *relation_rules(table)):
-                own = [check for check in checks if check.rule == rule.name]
-                if not own:
+                mine = [check for check in checks if check.rule == rule.name]
+                if mine:
+                    said = verdict(rules[rule.name], mine, number, tallies)
+                    yield self._of_rows(rules[rule.name], said, result)
+            for suite in own:
+                if not suite.concerns(self._manifest.platform, name, result):
                     continue
-                said = verdict(rules[rule.name], own, number, tallies)
-                yield self._finding(
-                    rules[rule.name], said.status, result, observed=said.observed,
-                    failing_share=said.share, sample=said.sample,
-                )  # fmt: skip
+                if suite.checks:
+                    schema = rules[suite.checks[0].rule]
+                    yield self._of_rows(
+                        schema, verdict(schema, suite.checks, number, tallies), result
+                    )
+                for said_of in own_rows.judge(
+                    self._manifest, table, result, suite, rules, self._staging
+                ):
+                    yield self._of_rows(rules[said_of[0]], said_of[1], result)
+
+    def _of_rows(self, rule: Rule, said: RowVerdict, result: SliceResult) -> Finding:
+        return self._finding(
+            rule, said.status, result, observed=said.observed, failing_share=said.share,
+            sample=said.sample,
+        )  # fmt: skip
 
     def _of_nothing(self, name: str, results: Mapping[int, SliceResult]) -> Iterator[Finding]:
         for result in results.values():

@@ -6,6 +6,7 @@ integers: one byte per row and check, instead of the rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -107,6 +108,32 @@ def rows_frame(
         columns = "".join(f", {check.sql} AS {quoted(check.id)}" for check in usable)
         found = staged.run(f"SELECT slice_number::INTEGER AS {quoted(SLICE)}{columns} FROM staged")
         return pd.DataFrame(found.fetchnumpy(), copy=False)
+
+
+def plain_frame(
+    manifest: Manifest,
+    table: Table,
+    columns: Sequence[RowCheck],
+    batch: Sequence[Part],
+    staging: Staging | None,
+) -> pd.DataFrame:
+    """Rows with these columns, by id, as far as the files have them; times without a zone.
+
+    Raises StagingError when a file cannot be read.
+    """
+    import pandas as pd
+
+    with local(staging, batch) as near, _Staged(manifest, table, near) as staged:
+        usable = [one for one in columns if _reads(one.sql, staged.columns, table)]
+        told = ", ".join(f"{one.sql} AS {quoted(one.id)}" for one in usable)
+        found = staged.run(f"SELECT {told or 'NULL AS nothing'} FROM staged")
+        return pd.DataFrame(found.fetchnumpy(), copy=False)
+
+
+def _reads(sql: str, there: Collection[str], table: Table) -> bool:
+    """Whether the files have all columns that the SQL names."""
+    words = set(re.findall(r"\w+", sql))
+    return all(name in there for name in table.names() if name in words)
 
 
 def samples(

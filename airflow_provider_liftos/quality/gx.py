@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +34,16 @@ _ROWS = {
 class Judgement:
     """How one expectation came out.
 
-    ``broken`` are the positions of the rows that break it. ``raised`` says why it could not be
-    evaluated; then ``broken`` means nothing.
+    ``broken`` are the positions of the rows that break it, ``failed`` says that the whole does,
+    ``judged`` how many rows had something to judge where that is known. ``raised`` says why it
+    could not be evaluated; then the others mean nothing.
     """
 
     id: str
     broken: Sequence[int] = ()
     raised: str = ""
+    failed: bool = False
+    judged: int | None = None
 
 
 def judge(frame: pd.DataFrame, suite: Mapping[str, Any]) -> dict[str, Judgement]:
@@ -55,13 +58,14 @@ def judge(frame: pd.DataFrame, suite: Mapping[str, Any]) -> dict[str, Judgement]
     with _batch(frame) as batch:
         doubtful = set()
         for id_, result in _results(batch, suite["name"], expectations, _COUNTS):
-            judgements[id_] = Judgement(id=id_, raised=_raised(result))
+            judgements[id_] = _summed(id_, result)
             if not judgements[id_].raised and result.result.get("unexpected_count"):
                 doubtful.add(id_)
         again = [e for e in expectations if e["meta"]["id"] in doubtful]
         for id_, result in _results(batch, suite["name"], again, _ROWS):
             broken = result.result.get("unexpected_index_list") or ()
-            judgements[id_] = Judgement(id=id_, broken=broken, raised=_raised(result))
+            first = judgements[id_]
+            judgements[id_] = replace(first, broken=broken, raised=_raised(result))
     for expectation in expectations:  # the library silently leaves out what it cannot build
         id_ = expectation["meta"]["id"]
         judgements.setdefault(id_, Judgement(id=id_, raised=_unfit(expectation)))
@@ -79,6 +83,21 @@ def _results(
     # Results come in an order of their own; the id in meta tells them apart.
     for result in batch.validate(suite, result_format=result_format).results:
         yield result.expectation_config.meta["id"], result
+
+
+def _summed(id_: str, result: Any) -> Judgement:
+    """What counts say; a figure of nothing (a maximum of nulls) is no evaluation."""
+    raised, of = _raised(result), result.result
+    if raised:
+        return Judgement(id=id_, raised=raised)
+    if "unexpected_count" in of:
+        empty = of.get("missing_count") or 0
+        judged = of["element_count"] - empty if "element_count" in of else None
+        return Judgement(id=id_, judged=judged)
+    value = of.get("observed_value", 0)
+    if value is None or value != value:  # noqa: PLR0124  not a number
+        return Judgement(id=id_, raised="there is nothing to judge")
+    return Judgement(id=id_, failed=not result.success)
 
 
 def _unfit(expectation: Mapping[str, Any]) -> str:

@@ -66,13 +66,14 @@ def judge_rows(
     rules: Mapping[str, Rule],
     staging: Staging | None = None,
     quality: Quality = PLAIN,
+    more: Sequence[RowCheck] = (),
 ) -> Tallies:
-    """Tallies of every check on every slice that has rows.
+    """Tallies of every check, and of ``more`` of them, on every slice that has rows.
 
     Raises StagingUnavailable when the store does not answer: then there is nothing to say.
     """
     tallies: Tallies = {}
-    judge = _Judge(manifest, table, rules, tallies, staging, quality)
+    judge = _Judge(manifest, table, rules, tallies, staging, quality, more)
     for batch in frames.parts(results):
         judge.batch(batch)
     return tallies
@@ -117,13 +118,14 @@ class _Judge:
         tallies: Tallies,
         staging: Staging | None,
         quality: Quality,
+        more: Sequence[RowCheck],
     ) -> None:
         self._manifest = manifest
         self._quality = quality
         self._staging = staging
         self._table = table
-        self._checks = row_checks(table, quality)
-        self._suite = row_suite(table, rules, quality)
+        self._checks = (*row_checks(table, quality), *more)
+        self._suite = row_suite(table, rules, quality, more)
         self._tallies = tallies
 
     def batch(self, batch: Sequence[frames.Part]) -> None:

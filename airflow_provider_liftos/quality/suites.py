@@ -70,7 +70,7 @@ def row_checks(table: Table, quality: Quality = PLAIN) -> tuple[RowCheck, ...]:
         *_required(table, quality),
         RowCheck(
             rule="values_readable", subject="values_readable", needs=("unreadable",),
-            sql=_code("unreadable = 0"),
+            sql=law("unreadable = 0"),
         ),
         *(_range(c) for c in table.columns if c.role is not Role.LINEAGE and _bound(c)),
         *(_relation(relation) for relation in table.relations),
@@ -81,10 +81,13 @@ def row_checks(table: Table, quality: Quality = PLAIN) -> tuple[RowCheck, ...]:
 
 
 def row_suite(
-    table: Table, catalogue: Mapping[str, Rule], quality: Quality = PLAIN
+    table: Table,
+    catalogue: Mapping[str, Rule],
+    quality: Quality = PLAIN,
+    more: Sequence[RowCheck] = (),
 ) -> dict[str, Any]:
-    """The suite over rows of a staged table."""
-    checks = row_checks(table, quality)
+    """The suite over rows of a staged table, with ``more`` checks than the built ones."""
+    checks = (*row_checks(table, quality), *more)
     return {
         "name": f"{table.name}_rows",
         "expectations": [_row_expectation(c, catalogue[c.rule]) for c in checks],
@@ -165,9 +168,14 @@ def _expectation(kind: str, id_: str, rule: Rule, kwargs: dict[str, Any]) -> dic
     return {"type": kind, "kwargs": kwargs, "severity": rule.severity.gx, "meta": meta}
 
 
-def _code(holds: str, exempt: str = "false") -> str:
+def law(holds: str, exempt: str = "false") -> str:
     """The code of a law; a law over nulls that is not exempt is broken."""
     return f"CASE WHEN {exempt} THEN {EXEMPT} WHEN {holds} THEN {LAWFUL} ELSE {BROKEN} END::TINYINT"
+
+
+def presence(there: str) -> str:
+    """The code of a value that must be there; NaN, not null, keeps the column a plain numpy one."""
+    return f"CASE WHEN {there} THEN {LAWFUL}::FLOAT ELSE 'nan'::FLOAT END"
 
 
 def _but_for(check: RowCheck, lawful: Sequence[Lawful]) -> RowCheck:
@@ -198,10 +206,9 @@ def _required(table: Table, quality: Quality) -> Iterator[RowCheck]:
         elif column.name in asked:
             metric = literal(asked[column.name])
             there = f"NOT list_contains(slice_asked, {metric}) OR ({there})"
-        # NaN instead of NULL keeps the column a plain numpy one.
         yield RowCheck(
             rule="required_fields", subject=column.name, needs=(column.name,), presence=True,
-            sql=f"CASE WHEN {there} THEN {LAWFUL}::FLOAT ELSE 'nan'::FLOAT END",
+            sql=presence(there),
         )  # fmt: skip
 
 
@@ -218,7 +225,7 @@ def _range(column: Column) -> RowCheck:
     rule = "spend_not_negative" if column.name == "spend" else "value_ranges"
     return RowCheck(
         rule=rule, subject=rule if column.name == "spend" else column.name, needs=(column.name,),
-        sql=_code(_bound(column), f"{quoted(column.name)} IS NULL"),
+        sql=law(_bound(column), f"{quoted(column.name)} IS NULL"),
     )  # fmt: skip
 
 
@@ -226,7 +233,7 @@ def _relation(relation: Relation) -> RowCheck:
     exempt = " OR ".join(f"{quoted(column)} IS NULL" for column in relation.columns)
     return RowCheck(
         rule=relation.name, subject=relation.name, needs=relation.columns,
-        sql=_code(relation.sql, exempt),
+        sql=law(relation.sql, exempt),
     )  # fmt: skip
 
 
@@ -245,7 +252,7 @@ def _given(table: Table, quality: Quality) -> Iterator[RowCheck]:
         yield RowCheck(
             rule="derived_metrics_agree", subject=_plain(one.metric),
             needs=one.needs if column else ("extra_metrics", *one.needs),
-            sql=_code(
+            sql=law(
                 f"abs({given} - {one.formula}) <= greatest({one.rounding}, 0.01 * abs({given}))",
                 f"({given} - {one.formula}) IS NULL",
             ),
@@ -255,7 +262,7 @@ def _given(table: Table, quality: Quality) -> Iterator[RowCheck]:
         yield RowCheck(
             rule=bound.rule, subject=_plain(bound.name),
             needs=("extra_metrics",) if bound.extra else (bound.name,),
-            sql=_code(_within(given, bound.low, bound.high), f"{given} IS NULL"),
+            sql=law(_within(given, bound.low, bound.high), f"{given} IS NULL"),
         )  # fmt: skip
 
 
@@ -278,7 +285,7 @@ def _belonging(table: Table) -> Iterator[RowCheck]:
         holds += ' AND "date" BETWEEN slice_since AND slice_until'
         yield RowCheck(
             rule="dates_in_order", subject="dates_in_order", needs=("date", "date_end"),
-            sql=_code(
+            sql=law(
                 "date_end BETWEEN date AND slice_until + slice_step::INTEGER", "date_end IS NULL"
             ),
         )  # fmt: skip
@@ -288,7 +295,7 @@ def _belonging(table: Table) -> Iterator[RowCheck]:
         ):
             yield RowCheck(
                 rule=rule, subject=rule, needs=(column,),
-                sql=_code(
+                sql=law(
                     f"{quoted(column)} = slice_{column}",
                     f"slice_{column} = '' OR coalesce({quoted(column)}, '') = ''",
                 ),
@@ -296,9 +303,9 @@ def _belonging(table: Table) -> Iterator[RowCheck]:
     yield RowCheck(
         rule="rows_in_slice", subject="rows_in_slice", needs=tuple(own),
         # A missing value is for required_fields to report.
-        sql=_code(f"coalesce({holds}, true)"),
+        sql=law(f"coalesce({holds}, true)"),
     )  # fmt: skip
     yield RowCheck(
         rule="mock_rows_marked", subject="mock_rows_marked", needs=("is_mock",),
-        sql=_code("coalesce(is_mock = slice_is_mock, true)"),
+        sql=law("coalesce(is_mock = slice_is_mock, true)"),
     )  # fmt: skip
