@@ -12,7 +12,6 @@ def get_cli_commands() -> list[CLICommand]:
     folder = Arg(("folder",), help="DAG folder of the cluster; created when missing")  # type: ignore[no-untyped-call]
     force = Arg(("--force",), help="overwrite files that differ", action="store_true")  # type: ignore[no-untyped-call]
     limit = Arg(("--limit",), help="how many entries (default 40)", type=int, default=40)  # type: ignore[no-untyped-call]
-    configuration = Arg(("configuration",), help="YAML file")  # type: ignore[no-untyped-call]
     org = Arg(("--org",), help="organization (default: default)", default="default")  # type: ignore[no-untyped-call]
     return [
         GroupCommand(
@@ -37,18 +36,8 @@ def get_cli_commands() -> list[CLICommand]:
                     func=_load("restatements.restatements"),
                     args=(*_restatements(), org),
                 ),
-                ActionCommand(
-                    name="configure",
-                    help="Make connections of a YAML configuration and the environment",
-                    func=_load("configure.configure"),
-                    args=(configuration,),
-                ),
-                ActionCommand(
-                    name="limits",
-                    help="Where limits and circuit breakers stand",
-                    func=_load("limits.limits"),
-                    args=(_option("--json", help="as JSON", action="store_true"), org),
-                ),
+                _configure(),
+                _limits(org),
                 ActionCommand(
                     name="connect",
                     help="Give a connection access, by consenting in a browser",
@@ -79,6 +68,24 @@ def get_cli_commands() -> list[CLICommand]:
 
 def _option(*names: str, **parts: Any) -> Arg:
     return Arg(names, **parts)  # type: ignore[no-untyped-call]
+
+
+def _configure() -> ActionCommand:
+    return ActionCommand(
+        name="configure",
+        help="Make connections of a YAML configuration and the environment",
+        func=_load("configure.configure"),
+        args=(_option("configuration", help="YAML file"),),
+    )
+
+
+def _limits(org: Arg) -> ActionCommand:
+    return ActionCommand(
+        name="limits",
+        help="Where limits and circuit breakers stand",
+        func=_load("limits.limits"),
+        args=(_option("--json", help="as JSON", action="store_true"), org),
+    )
 
 
 def _connect() -> list[Arg]:

@@ -112,12 +112,13 @@ class Checkpoints:
             for point in points:
                 self._update(connection, point)
 
-    def claim(self, point: Checkpoint, reports: AsyncReport, until: float) -> bool:
+    def claim(self, point: Checkpoint, reports: AsyncReport, timeout: float | None = None) -> bool:
         """Write down that it is about to be submitted; False when as many run already as may.
 
         Reports of all tasks of the organization count, from the intent to submit until they are
-        ready, and until their deadline at the most: ``until`` is this one's, in epoch seconds.
+        ready, and until their deadline at the most: this one's is in ``timeout`` seconds.
         """
+        until = self.clock.now() + (timeout or reports.timeout)
         with self._store.write() as connection:
             alone(connection, f"{self._org_id}/reports/{point.slice.platform}")
             if not self._room(connection, point, reports):

@@ -199,11 +199,9 @@ class Extraction:
     def _submit(self, point: Checkpoint) -> None:
         reports = self.session.platform.asynchronous()
         as_of = self._now()
-        until = as_of + (self.options.report_timeout or reports.timeout)
-        if not self.checkpoints.claim(point, reports, until):
-            running = self._running()[point.slice.account_id]
-            raise turns.crowded(point.slice, as_of, patience=running and _PATIENCE + 1)
-        asked = replace(reports.submit(point.slice), lane=self._lane(point))
+        if not self.checkpoints.claim(point, reports, self.options.report_timeout):
+            raise turns.crowded(point.slice, as_of, self._running(), _PATIENCE)
+        asked = replace(reports.submit(point.slice), lane=self._lane(point.slice))
         flow = self.session.call(asked, reports.report_id)
         resent = self.session.usage.resent
         try:
@@ -217,10 +215,6 @@ class Extraction:
             point.wasted += self.session.usage.resent - resent
         point.state, point.as_of, point.error = cp.SUBMITTED, as_of, {}
         self.checkpoints.save(point)
-
-    def _lane(self, point: Checkpoint) -> Lane:
-        account = self.accounts.get(point.slice.account_id)
-        return turns.lane(self.session, point.slice, account, self._now())
 
     def _running(self) -> Counter[str]:
         points = self._points.values()
@@ -287,7 +281,7 @@ class Extraction:
         if reading is None:
             reading = self.session.platform.asynchronous().result(polling.pending(point))
         return fetch.rows(
-            self.session, turns.in_lane(reading, self._lane(point)), self.staging, folder,
+            self.session, turns.in_lane(reading, self._lane(cut)), self.staging, folder,
             page_size=self.options.page_size, now=self._now,
         )  # fmt: skip
 
@@ -498,6 +492,9 @@ class Extraction:
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self.sender, self.sleep)
+
+    def _lane(self, cut: Slice) -> Lane:
+        return turns.lane(self.session, cut, self.accounts, self._now())
 
     def _now(self) -> float:
         return self.checkpoints.clock.now()

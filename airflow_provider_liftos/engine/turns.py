@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,11 +17,11 @@ _CROWDED = 60.0
 """Seconds until it is seen whether reports of other tasks are ready."""
 
 
-def lane(session: Session, cut: Slice, account: Account | None, moment: float) -> Lane:
+def lane(session: Session, cut: Slice, known: Mapping[str, Account], moment: float) -> Lane:
     """That of a slice: of today or yesterday in the account's zone, or history."""
     if session.pace.lane is Lane.INTERACTIVE:
         return Lane.INTERACTIVE
-    local = zone(account or Account(account_id=cut.account_id))
+    local = zone(known.get(cut.account_id) or Account(account_id=cut.account_id))
     yesterday = datetime.fromtimestamp(moment, UTC).astimezone(local).date() - timedelta(days=1)
     return Lane.FRESH if cut.window.until >= yesterday else Lane.BULK
 
@@ -33,12 +34,16 @@ def in_lane(reading: Reading, own: Lane) -> Reading:
     return replace(reading, request=lambda size, cursor: replace(ask(size, cursor), lane=own))
 
 
-def crowded(cut: Slice, now: float, *, patience: float) -> Throttled:
-    """Reports of other tasks take all the places; ``patience`` in seconds where own ones run."""
+def crowded(cut: Slice, now: float, running: Mapping[str, int], patience: float) -> Throttled:
+    """Reports of other tasks take the places; where own ones run, their end is waited for.
+
+    ``running`` are own reports by account; longer than ``patience`` (seconds) is until they end.
+    """
+    wait = patience + 1.0 if running.get(cut.account_id) else _CROWDED
     return Throttled(
         f"{cut.label} is not submitted yet: as many reports as may run at a time are running",
         platform=cut.platform,
         account=cut.account_id,
-        retry_at=now + max(_CROWDED, patience),
+        retry_at=now + wait,
         hint="It is submitted when one is ready.",
     )
