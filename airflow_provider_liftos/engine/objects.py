@@ -9,9 +9,15 @@ others say that the store cannot be used for now.
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory, gettempdir
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _BLOCK = 4 << 20
+_PREFIX = "liftos-staging-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_FOLDERS = frozenset("s3 s3a gs gcs abfs abfss az adl oss r2".split())
 _SIGNATURE = re.compile(r"\?\S+")
@@ -29,6 +36,15 @@ _SIGNATURE = re.compile(r"\?\S+")
 
 class StagingUnavailable(StagingError):
     """The store does not answer or refuses; nothing is known about the file asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file that lies there; ``modified`` in epoch seconds, None where nobody can say."""
+
+    path: str
+    bytes: int
+    modified: float | None
 
 
 class ObjectStore:
@@ -65,6 +81,20 @@ class ObjectStore:
         """Remove a file. Raises FileNotFoundError or StagingUnavailable."""
         with _asking("remove", path):
             self._fs.rm_file(path)
+
+    def found(self, folder: str) -> Iterator[Found]:
+        """Every file below a folder. Raises StagingUnavailable."""
+        with _asking("list", folder):
+            try:
+                names: dict[str, Any] = self._fs.find(folder, detail=True)
+            except FileNotFoundError:
+                return
+        for name, facts in names.items():
+            yield Found(
+                path=self._fs.unstrip_protocol(name),
+                bytes=int(facts.get("size") or 0),
+                modified=_modified(facts),
+            )
 
     def open(self, path: str) -> Incoming:
         """A file to read from its beginning; errors as those of ``download``."""
@@ -125,7 +155,7 @@ class Outgoing:
         with room():
             # Closed with the object, which outlives this function. Unbuffered: what does not fit
             # is told by the write and not by an end that comes too late.
-            self._file = NamedTemporaryFile(prefix="liftos-", buffering=0)  # noqa: SIM115
+            self._file = NamedTemporaryFile(prefix=_PREFIX, buffering=0)  # noqa: SIM115
 
     def write(self, block: Any) -> int:
         """Append; StagingError when the disk is full."""
@@ -145,11 +175,62 @@ class Outgoing:
             self._store.upload(self._file.name, self._path, self._file.tell())
 
 
+# Stores of fsspec have no common name for it.
+_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "timeCreated", "created")
+
+
+def _modified(facts: Mapping[str, Any]) -> float | None:
+    value = next((facts[name] for name in _MODIFIED if facts.get(name)), None)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return float(value) if isinstance(value, int | float) else None
+
+
+_TIDIED: set[int] = set()
+_LONG = 7 * 86_400.0
+
+
+def _tidy_once() -> None:
+    """Once in each process: maintenance runs on one host, tasks are killed on all of them."""
+    if os.getpid() not in _TIDIED:
+        _TIDIED.add(os.getpid())
+        clear_temporary(time.time() - _LONG)
+
+
+def clear_temporary(before: float) -> int:
+    """Delete what killed tasks left in this host's temporary folder before a moment; how many.
+
+    Only what is named as ours and belongs to this user, and has not changed since.
+    """
+    cleared = 0
+    for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if left.lstat().st_uid != os.getuid() or _newest(left) >= before:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+            cleared += 1
+    return cleared
+
+
+def _newest(path: Path) -> float:
+    inside = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+    return max(one.lstat().st_mtime for one in inside)
+
+
 @contextmanager
 def temporary_folder() -> Iterator[str]:
     """A folder of this host, gone afterwards; StagingError when there is no room for it."""
+    _tidy_once()
     with room():
-        folder = TemporaryDirectory(prefix="liftos-", ignore_cleanup_errors=True)
+        folder = TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
     with folder as path:
         yield path
 

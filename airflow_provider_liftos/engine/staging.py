@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.manifest import File
 from airflow_provider_liftos.engine.objects import (
+    Found,
     Incoming,
     ObjectStore,
     Outgoing,
@@ -94,6 +96,38 @@ class Staging:
                 hint="Has [liftos] staging_url changed since it was written? Clear the extract"
                 " task; nothing was published from it.",
             )
+
+    def found(self, folder: str) -> Iterator[Found]:
+        """Every file below a folder of the root. Raises StagingUnavailable."""
+        place = self.folder(folder)
+        if self._store:
+            yield from self._store.found(place)
+            return
+        for name in sorted(Path(place).rglob("*")):
+            with suppress(FileNotFoundError):  # somebody else has taken it away
+                status = name.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    yield Found(path=str(name), bytes=status.st_size, modified=status.st_mtime)
+
+    def delete(self, path: str, *, up_to: str) -> None:
+        """Delete a file and its empty folders, that of the name ``up_to`` included.
+
+        Raises StagingUnavailable, or StagingError when this host refuses; a file that is not there
+        (any more) is fine.
+        """
+        with suppress(FileNotFoundError):
+            if self._store:
+                self._store.remove(path)
+                return
+            try:
+                Path(path).unlink()
+            except PermissionError as error:
+                raise unwritable(path, error) from None
+        with suppress(OSError):
+            for parent in Path(path).parents:
+                if up_to not in parent.parts:
+                    break
+                parent.rmdir()
 
     def write_json(self, folder: str, value: Any) -> str:
         """Write a manifest under a new name; its path."""

@@ -80,6 +80,9 @@ OPTIONS = (
     Option(name="failing_nights", kind="integer", default="5",
            description="On how many days a missing day may fail before scheduled runs leave it to "
            "the dead letters. 0: they ask for ever."),
+    Option(name="retention_days", kind="string", default="",
+           description="How many days what is kept, where that is to differ from the defaults: "
+           "run_ledger=200, staging=3. The DAG liftos_maintenance deletes what is older."),
     Option(name="full_listing_days", kind="float", default="7",
            description="How often scheduled runs list entities in full, where the platform tells "
            "what changed in between. 0: always."),
@@ -132,6 +135,24 @@ def by_platform(name: str) -> dict[str, str]:
     """An option of parts like ``meta=v25.0, google_ads=v25``, by platform."""
     parts = [part.partition("=") for part in text(name).split(",") if part.strip()]
     return {platform.strip(): value.strip() for platform, _, value in parts}
+
+
+def retention_days() -> dict[str, int]:
+    """For how many days each thing is kept: as set, else by default.
+
+    ConfigurationError for a thing that does not exist, or a number of days below 1.
+    """
+    from airflow_provider_liftos.model.errors import ConfigurationError
+    from airflow_provider_liftos.state.retention import DAYS
+
+    given = by_platform("retention_days")
+    for name, value in given.items():
+        if name not in DAYS or not value.isdecimal() or int(value) < 1:
+            raise ConfigurationError(
+                f"[liftos] retention_days has {name}={value}; write it as run_ledger=200, with"
+                f" whole days above 0, and names are {', '.join(DAYS)}"
+            )
+    return {**DAYS, **{name: int(value) for name, value in given.items()}}
 
 
 def reporting_currency() -> str:

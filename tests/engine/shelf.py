@@ -17,7 +17,7 @@ class AwayError(Exception):
 
 
 class ShelfFileSystem(AbstractFileSystem):
-    """``trouble`` is called with ``get``, ``open`` or ``put`` and the name before each request."""
+    """``trouble`` is called with ``get``, ``open``, ``put`` or ``list`` and the name before each request."""
 
     protocol = "shelf"
     cachable = False
@@ -32,7 +32,17 @@ class ShelfFileSystem(AbstractFileSystem):
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         place = self._place(path)
         kind = "directory" if place.is_dir() else "file"
-        return {"name": path, "size": place.stat().st_size, "type": kind}
+        status = place.stat()
+        return {"name": path, "size": status.st_size, "type": kind, "mtime": status.st_mtime}
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        self._ask("list", path)
+        place = self._place(path)
+        base = str(self._strip_protocol(path)).rstrip("/")
+        if not place.is_dir():
+            raise FileNotFoundError(path)
+        found = [self.info(f"{base}/{one.name}") for one in sorted(place.iterdir())]
+        return found if detail else [one["name"] for one in found]
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         self._place(path).mkdir(parents=True, exist_ok=exist_ok)
