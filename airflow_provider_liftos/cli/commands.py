@@ -56,6 +56,18 @@ def get_cli_commands() -> list[CLICommand]:
                     args=(limit, *_audit_log(), org),
                 ),
                 ActionCommand(
+                    name="rotate-keys",
+                    help="Seal what the store keeps secret with the newest key, or print a new one",
+                    func=_load("rotate_keys.rotate_keys"),
+                    args=_rotate_keys(),
+                ),
+                ActionCommand(
+                    name="import-credentials",
+                    help="Make connections of credential files and variables of older tools",
+                    func=_load("import_credentials.import_credentials"),
+                    args=_import_credentials(),
+                ),
+                ActionCommand(
                     name="campaign-report",
                     help="Campaigns with breakdowns, sums and warnings as JSON, per account",
                     func=_load("campaign_report.campaign_report"),
@@ -154,6 +166,21 @@ def _restatements() -> list[Arg]:
         _option("--since", help="first day, YYYY-MM-DD"),
         _option("--days", help="each day's moves instead of sums by age", action="store_true"),
         _option("--json", help="each day's moves, as JSON", action="store_true"),
+    ]
+
+
+def _rotate_keys() -> list[Arg]:
+    return [
+        _option("--new", help="only print a fresh key, and what to do", action="store_true"),
+        _option("--drop-unreadable", help="give up what no key opens", action="store_true"),
+    ]
+
+
+def _import_credentials() -> list[Arg]:
+    return [
+        _option("folder", nargs="?", help="with a folder per organization (default: variables)"),
+        _option("--dry-run", help="only say what would be done", action="store_true"),
+        _option("--replace", help="change connections that are there", action="store_true"),
     ]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
-from airflow_provider_liftos.hooks import configuration, registry
+from airflow_provider_liftos.hooks import configuration, registry, stored
 from airflow_provider_liftos.model.errors import LiftosError
 
 
@@ -28,15 +27,6 @@ def configure(args: Any) -> None:
 
 
 def _write(conn_id: str, given: dict[str, Any]) -> str:
-    from airflow.models.connection import Connection  # the stored one; airflow.sdk's is a reading
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        there = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
-        known = there or Connection(conn_id=conn_id)
-        known.conn_type = given["conn_type"]
-        known.host = given["host"] or known.host
-        known.set_extra(json.dumps({**(known.extra_dejson if there else {}), **given["extra"]}))
-        session.add(known)
+    there = stored.exists(conn_id)
+    stored.put(conn_id, given)
     return "changed" if there else "made"

@@ -85,6 +85,31 @@ def write(conn_id: str, secrets: Mapping[str, Secret]) -> None:
         row.set_extra(json.dumps({**row.extra_dejson, **plain}))
 
 
+def exists(conn_id: str) -> bool:
+    """Whether Airflow's database has a connection of that name."""
+    with _session() as session:
+        return _row(session, conn_id) is not None
+
+
+def put(conn_id: str, parts: Mapping[str, Any]) -> None:
+    """Make a connection, or change the parts that are given; what else is in its extra stays."""
+    from airflow.models.connection import Connection
+
+    with _session() as session:
+        row = _row(session, conn_id, lock=True)
+        extra = {**(row.extra_dejson if row is not None else {}), **parts["extra"]}
+        if row is None:
+            row = Connection(conn_id=conn_id)
+        row.conn_type = parts["conn_type"]
+        for name in ("host", "login", "schema"):
+            if parts.get(name):
+                setattr(row, name, parts[name])
+        if parts.get("password"):
+            row.set_password(parts["password"])
+        row.set_extra(json.dumps(extra))
+        session.add(row)
+
+
 def shadow(conn_id: str) -> str:
     """What else defines the connection and is read first; empty where nothing does."""
     from airflow.configuration import ensure_secrets_loaded, get_custom_secret_backend

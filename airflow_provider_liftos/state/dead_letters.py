@@ -110,13 +110,10 @@ class DeadLetters:
         if draft.personal:
             if not self._ring:
                 return LEFT_OUT, None
-            return SEALED, self._ring.seal(draft.payload.encode(), self._context(draft.id))
+            return SEALED, self._ring.seal(draft.payload.encode(), context(self._org_id, draft.id))
         if len(draft.payload) > _LONGEST_PAYLOAD:
             return CUT, draft.payload[:_LONGEST_PAYLOAD]
         return PLAIN, draft.payload
-
-    def _context(self, letter_id: str) -> str:
-        return f"dead_letters/{self._org_id}/{letter_id}"
 
     def payload(self, letter: Letter) -> str | None:
         """What could not be processed; None where it was left out.
@@ -126,7 +123,7 @@ class DeadLetters:
         """
         if letter.form != SEALED or letter.payload is None:
             return letter.payload
-        return self._ring.open(letter.payload, self._context(letter.id)).decode()
+        return self._ring.open(letter.payload, context(self._org_id, letter.id)).decode()
 
     def find(self, wanted: Wanted | None = None, *, limit: int = 1000) -> list[Letter]:
         """Letters, those seen last first."""
@@ -211,16 +208,6 @@ class DeadLetters:
         """Note that only a part of a letter is left."""
         self._change(self._is(letter.id), spec=json.dumps(spec))
 
-    def reseal(self) -> int:
-        """Seal with the newest key what is sealed with an older one; how many letters that were."""
-        query = select(table).where(table.c.org_id == self._org_id, table.c.form == SEALED)
-        old = [x for x in self._read(query) if x.payload and self._ring.stale(x.payload)]
-        for letter in old:
-            plain = self._ring.open(letter.payload or "", self._context(letter.id))
-            same = and_(self._is(letter.id), table.c.payload == letter.payload)
-            self._change(same, payload=self._ring.seal(plain, self._context(letter.id)))
-        return len(old)
-
     def _change(self, where: ColumnElement[bool], **values: Any) -> int:
         with self._store.write() as connection:
             return int(connection.execute(update(table).where(where).values(**values)).rowcount)
@@ -256,3 +243,8 @@ def _again(known: Letter, row: Mapping[str, Any]) -> dict[str, Any]:
         changes |= {"state": OPEN, "closed_at": None, "closed_by": None}
         changes |= {"claimed_by": None, "claimed_until": None}
     return changes
+
+
+def context(org_id: str, letter_id: str) -> str:
+    """What a letter's payload is bound to."""
+    return f"dead_letters/{org_id}/{letter_id}"

@@ -65,7 +65,7 @@ class OAuthStates:
         sealed = None
         if pending.verifier:
             plain = pending.verifier.reveal().encode()
-            sealed = self._ring.seal(plain, _context(pending.org_id, digest))
+            sealed = self._ring.seal(plain, context(pending.org_id, digest))
         now = self._store.clock.now()
         row = insert(oauth_states).values(
             org_id=pending.org_id,
@@ -111,7 +111,7 @@ class OAuthStates:
     def _opened(self, pending: Pending, sealed: str | None) -> Pending:
         if not sealed:
             return pending
-        plain = self._ring.open(sealed, _context(pending.org_id, pending.digest)).decode()
+        plain = self._ring.open(sealed, context(pending.org_id, pending.digest)).decode()
         return replace(pending, verifier=Secret(plain))
 
     def conclude(self, pending: Pending, outcome: Mapping[str, Any]) -> None:
@@ -142,7 +142,8 @@ def reference(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _context(org_id: str, digest: str) -> str:
+def context(org_id: str, digest: str) -> str:
+    """What a verifier is bound to."""
     return f"oauth_states\x1f{org_id}\x1f{digest}"
 
 
