@@ -7,6 +7,7 @@ import getpass
 import json
 import socket
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -50,7 +51,9 @@ def as_csv(records: Sequence[Mapping[str, Any]], names: Sequence[str], file: Tex
 def _harmless(value: object) -> str:
     text = "" if value is None else str(value)
     is_number = isinstance(value, int | float)
-    return f"'{text}" if text.startswith(_FORMULA) and not is_number else text
+    seen = unicodedata.normalize("NFKC", text)  # full-width signs begin formulas, too
+    starts = seen.startswith(_FORMULA) or seen.lstrip().startswith(_FORMULA)
+    return f"'{text}" if starts and not is_number else text
 
 
 def actor() -> str:
