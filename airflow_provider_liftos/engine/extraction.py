@@ -137,6 +137,7 @@ class Extraction:
     def _outcome(self) -> Waiting | Finished:
         running = self._count(cp.SUBMITTED)
         held = self._count(cp.PLANNED) + self._count(cp.READY)
+        self.session.watch.queue(running + held)
         if not running and not (held and self._pauses):
             return Finished(manifest=self._manifest())
         until = min(self._pauses.values(), default=None)
@@ -312,10 +313,8 @@ class Extraction:
             case Missing() | ReportFailed():
                 self._again_or_give_up(point, error)
             case VersionGone() if error.version != self.session.credentials.version:
-                log.info("%s: asked anew in another API version", point.slice.label)
-            case VersionGone():
-                raise error
-            case NotAuthorized() if not error.one_account:
+                pass  # asked anew in the words of the next one
+            case VersionGone() | NotAuthorized(one_account=False):
                 raise error
             case Unavailable():
                 self._out_of_reach(point, error)
@@ -460,8 +459,6 @@ class Extraction:
         point.error = {"kind": type(error).__name__, "message": str(error)}
         self.checkpoints.save(point)
         log.error("%s: given up: %s", point.slice.label, error)
-
-    # -- the end --------------------------------------------------------------------------------
 
     def counts(self) -> cp.Counts:
         """What the scope has come to so far, earlier stints included."""

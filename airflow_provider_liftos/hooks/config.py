@@ -53,6 +53,9 @@ OPTIONS = (
     Option(name="fallback_version", kind="string", default="",
            description="API versions to speak when a connection's is switched off, where that is "
            "not to be the newest: meta=v25.0, google_ads=v25. The connection's own field wins."),
+    Option(name="wire_log", kind="string", default="",
+           description="Folder for whole exchanges with platforms, redacted and capped, while "
+           "something is being debugged. Empty or off: none is written."),
     Option(name="poll_seconds", kind="float", default="10",
            description="Pause between the first two looks at running reports; grows to a minute."),
     Option(name="min_defer_seconds", kind="float", default="15",

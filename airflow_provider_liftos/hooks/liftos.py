@@ -239,7 +239,7 @@ def open_session(
     one is spoken instead. ``api_conn_id`` is of the API server, which puts renewed credentials into
     the connection.
     """
-    from airflow_provider_liftos.hooks import limits, tokens
+    from airflow_provider_liftos.hooks import limits, observing, tokens
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
     from airflow_provider_liftos.transport.versions import told
@@ -254,6 +254,7 @@ def open_session(
         caps=limits.caps(platform),
         lane=lane,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
+        watch=observing.watch(platform),
         **tokens.shared(platform, credentials, store, api_conn_id),
     )
     if asked := credentials.asked_version:

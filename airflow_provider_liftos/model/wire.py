@@ -68,12 +68,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How an answer came: connections ``opened`` for it, its protocol, and ``bytes`` on the line."""
+
+    opened: int = 0
+    protocol: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """An answer; header names are lower-case. ``status`` is HTTP's, also for remote procedures."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    transfer: Transfer = Transfer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,6 @@ from airflow_provider_liftos.operators.task import (
     load_id,
     scope,
     spent,
-    transport,
     write_manifest,
 )
 
@@ -209,7 +208,7 @@ class LiftosExtractOperator(LiftosOperator):
         )
         entry.warnings = tuple(usage.warnings)
         entry.api_version = extraction.session.credentials.version
-        entry.detail = {"report_ids": list(counts.report_ids), **transport(usage)}
+        entry.detail = {"report_ids": list(counts.report_ids), **usage.told()}
 
 
 def window_of(value: Mapping[str, Any]) -> Window:

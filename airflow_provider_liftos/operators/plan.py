@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.operators.letters import left_alone, told
-from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent, transport
+from airflow_provider_liftos.operators.task import Entry, LiftosOperator, spent
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.incremental import Known
@@ -123,7 +123,7 @@ class LiftosPlanOperator(LiftosOperator):
             "accounts": [item["account"]["account_id"] for item in planned],
             "failed": [item["account"]["account_id"] for item in failed],
             "more": {i["account"]["account_id"]: i["more"] for i in planned if "more" in i},
-            **(transport(usage) if usage else {}),
+            **(usage.told() if usage else {}),
         }
 
     def _catch_up(

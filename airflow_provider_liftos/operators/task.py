@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_provider_liftos.hooks import config, registry
+from airflow_provider_liftos.hooks import config, observing, registry
 from airflow_provider_liftos.model.errors import CircuitOpen, Throttled
 from airflow_provider_liftos.operators.links import AdsManagerLink, RunLedgerLink
 from airflow_provider_liftos.operators.outcome import translated
@@ -72,6 +70,7 @@ class LiftosOperator(BaseOperator):
 
         org, version = self._whose(org_id)
         entry = Entry(org)
+        observing.begin(load_id({"task": self, **context}))
         with translated():
             ledger = Ledger(config.state_store(), org)
             task_instance = context["ti"]
@@ -131,14 +130,6 @@ def spent(usage: Usage) -> Work:
     )
 
 
-def transport(usage: Usage) -> dict[str, Any]:
-    """How a session's calls went, for the ledger's detail."""
-    found: dict[str, Any] = {}
-    if usage.version:
-        found["api_version"] = dict(usage.version)
-    return found
-
-
 def staged(slices: Iterable[SliceResult]) -> Work:
     """Rows of slices and bytes of their files, for the ledger."""
     from airflow_provider_liftos.state.ledger import Work
@@ -191,10 +182,8 @@ def load_id(context: Mapping[str, Any]) -> str:
     A pipeline is a task group and a connection; several in one DAG share nothing.
     """
     ti, task = context["ti"], context.get("task")
-    group = ti.task_id.rpartition(".")[0]
     whose = [str(getattr(task, name, "")) for name in ("platform", "conn_id")]
-    text = json.dumps([ti.dag_id, ti.run_id, group, *whose])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return observing.load_id(ti.dag_id, ti.run_id, ti.task_id, *whose)
 
 
 def write_manifest(staging: Staging, manifest: Manifest, phase: str) -> dict[str, Any]:

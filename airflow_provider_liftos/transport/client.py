@@ -1,19 +1,25 @@
 """The client: HTTP, pooled, bounded in time and size, and silent about URLs; procedures beside it.
 
-One client per process: connections are kept alive across pages, tasks fork and start their own.
+One pool per process, and per event loop: connections are kept alive across pages, opened when more
+calls run side by side than there are, and closed when nobody has needed them for a while. What runs
+side by side is the limiter's and the tasks' business. With the library ``h2`` a host that speaks
+HTTP/2 gets one connection for all calls. Tasks fork, and start their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import os
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 from airflow_provider_liftos.model.errors import ConfigurationError, TooMuchData, Unavailable
-from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.model.wire import Request, Response, Transfer
 from airflow_provider_liftos.transport import hosts
 from airflow_provider_liftos.transport.procedures import ProcedureSender, is_procedure
 
@@ -35,6 +41,12 @@ LONGEST_ANSWER = 600.0
 SHORT_ANSWER = 65_536
 """Bytes up to which a long answer is kept whole: refusals with a good status are no longer."""
 
+KEPT_SECONDS = 30.0
+"""How long an idle connection is kept: a page every 15 s, the pace of small caps, needs one."""
+
+_MOST_CONNECTIONS = 256
+_MOST_IDLE = 32
+
 _USER_AGENT = "airflow-provider-liftos"
 
 
@@ -46,7 +58,18 @@ def _trust(_pid: int) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _options(timeout: float) -> dict[str, object]:
+def speaks_http2() -> bool:
+    """Whether HTTP/2 is offered to hosts: the library for it is installed (extra ``http2``)."""
+    return importlib.util.find_spec("h2") is not None
+
+
+def _timeout(seconds: float) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(seconds, connect=min(seconds, 10.0), pool=min(seconds, 10.0))
+
+
+def _options() -> dict[str, object]:
     import httpx2
 
     # Both libraries log whole URLs at INFO; some vendors take secrets as query parameters.
@@ -54,14 +77,64 @@ def _options(timeout: float) -> dict[str, object]:
         logging.getLogger(name).setLevel(logging.WARNING)
     return {
         "verify": _trust(os.getpid()),
-        "timeout": httpx2.Timeout(timeout, connect=min(timeout, 10.0), pool=min(timeout, 10.0)),
-        "limits": httpx2.Limits(max_connections=32, max_keepalive_connections=16),
+        "http2": speaks_http2(),
+        "limits": httpx2.Limits(
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_IDLE,
+            keepalive_expiry=KEPT_SECONDS,
+        ),
         "follow_redirects": False,
         "headers": {"User-Agent": _USER_AGENT},
     }
 
 
-def _arguments(base_url: str, request: Request) -> dict[str, object]:
+class _Pool:
+    """The blocking client of this process, for as long as somebody uses it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a child does: its parent's connections are not its own."""
+        self._client: httpx2.Client | None = None
+        self._users: set[int] = set()
+        self._one_by_one = threading.Lock()
+
+    def client(self, user: int) -> httpx2.Client:
+        """The client, in which that user counts from now on."""
+        import httpx2
+
+        with self._one_by_one:
+            if self._client is None:
+                self._client = httpx2.Client(**_options())  # type: ignore[arg-type]
+            self._users.add(user)
+            return self._client
+
+    def give_back(self, user: int) -> None:
+        """Close the connections when the last one has gone."""
+        with self._one_by_one:
+            self._users.discard(user)
+            if self._client is not None and not self._users:
+                self._client.close()
+                self._client = None
+
+
+_POOL = _Pool()
+os.register_at_fork(after_in_child=_POOL.forget)
+
+
+class _Shared:
+    """The client of an event loop, and how many use it."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self.client = client
+        self.users = 0
+
+
+_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
+def _arguments(base_url: str, request: Request, timeout: float) -> dict[str, object]:
     hosts.refuse(base_url)
     return {
         "method": request.method,
@@ -70,23 +143,37 @@ def _arguments(base_url: str, request: Request) -> dict[str, object]:
         "data": dict(request.form) if request.form is not None else None,
         "content": request.body,
         "headers": dict(request.headers) or None,
+        "timeout": _timeout(timeout),
     }
 
 
 _CONNECTED = "connection.connect_tcp.complete"
 
 
-def _look(event: str, told: dict[str, Any]) -> None:
-    """Called by the library amid its work: nothing has been sent when a connection is made."""
-    if event == _CONNECTED and (error := hosts.refused_peer(told["return_value"])):
-        told["return_value"].close()
-        raise error
+class _Line:
+    """What one call does to the pool: called by the library amid its work.
 
+    Nothing has been sent when a connection is made, and nothing will be to whom we refuse.
+    """
 
-async def _alook(event: str, told: dict[str, Any]) -> None:
-    if event == _CONNECTED and (error := hosts.refused_peer(told["return_value"])):
-        await told["return_value"].aclose()
-        raise error
+    def __init__(self) -> None:
+        self.opened = 0
+
+    def look(self, event: str, told: dict[str, Any]) -> None:
+        if event != _CONNECTED:
+            return
+        self.opened += 1
+        if error := hosts.refused_peer(told["return_value"]):
+            told["return_value"].close()
+            raise error
+
+    async def alook(self, event: str, told: dict[str, Any]) -> None:
+        if event != _CONNECTED:
+            return
+        self.opened += 1
+        if error := hosts.refused_peer(told["return_value"]):
+            await told["return_value"].aclose()
+            raise error
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:
@@ -130,9 +217,18 @@ class _Reading:
             take(b"".join(self._chunks))
             self._chunks.clear()
 
-    def response(self, status: int, headers: httpx2.Headers) -> Response:
+    def response(self, answer: httpx2.Response, line: _Line) -> Response:
         """The whole answer."""
-        return Response(status=status, headers=_lower(headers), body=b"".join(self._chunks))
+        return Response(
+            status=answer.status_code,
+            headers=_lower(answer.headers),
+            body=b"".join(self._chunks),
+            transfer=Transfer(
+                opened=line.opened,
+                protocol=answer.http_version,
+                bytes=answer.num_bytes_downloaded,
+            ),
+        )
 
 
 def _too_large(most: int) -> TooMuchData:
@@ -162,21 +258,14 @@ def _unsendable() -> ConfigurationError:
 
 
 class HttpSender:
-    """The blocking client, over one pool. ``timeout`` is the longest silence, in seconds."""
+    """The blocking client, over the process' pool. ``timeout`` is the longest silence, in seconds.
+
+    Who closes it leaves the pool, which goes with the last one.
+    """
 
     def __init__(self, timeout: float = 60.0) -> None:
         self._timeout = timeout
-        self._client: httpx2.Client | None = None
-        self._pid = 0
         self._procedures = ProcedureSender(timeout)
-
-    def _open(self) -> httpx2.Client:
-        import httpx2
-
-        if self._client is None or self._pid != os.getpid():
-            self._client = httpx2.Client(**_options(self._timeout))  # type: ignore[arg-type]
-            self._pid = os.getpid()
-        return self._client
 
     def send(self, base_url: str, request: Request) -> Response:
         """One exchange; raises Unavailable when no whole answer came."""
@@ -196,13 +285,16 @@ class HttpSender:
         import httpx2
 
         try:
-            arguments = {**_arguments(base_url, request), "extensions": {"trace": _look}}
-            with self._open().stream(**arguments) as answer:  # type: ignore[arg-type]
+            line = _Line()
+            arguments = {
+                **_arguments(base_url, request, self._timeout), "extensions": {"trace": line.look},
+            }  # fmt: skip
+            with _POOL.client(id(self)).stream(**arguments) as answer:  # type: ignore[arg-type]
                 _refuse_redirect(answer.status_code, answer.headers)
                 reading = _Reading(take if answer.status_code < 400 else None)
                 for chunk in answer.iter_bytes():
                     reading.add(chunk)
-                return reading.response(answer.status_code, answer.headers)
+                return reading.response(answer, line)
         except UnicodeError:
             raise _unsendable() from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
@@ -210,45 +302,55 @@ class HttpSender:
 
     def close(self) -> None:
         """Give the connections back."""
-        if self._client is not None and self._pid == os.getpid():
-            self._client.close()
-        self._client = None
+        _POOL.give_back(id(self))
         self._procedures.close()
 
 
 class AsyncHttpSender:
-    """HTTP on an event loop over one pool; use as an async context manager."""
+    """HTTP on an event loop, over the loop's pool; use as an async context manager."""
 
     def __init__(self, timeout: float = 60.0) -> None:
         self._timeout = timeout
-        self._client: httpx2.AsyncClient | None = None
+        self._shared: _Shared | None = None
 
     async def __aenter__(self) -> Self:
         # Off the loop: importing the library and reading certificates would block it.
-        options = await asyncio.to_thread(_options, self._timeout)
+        options = await asyncio.to_thread(_options)
         import httpx2
 
-        self._client = httpx2.AsyncClient(**options)  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+        if loop not in _OF_LOOPS:
+            _OF_LOOPS[loop] = _Shared(httpx2.AsyncClient(**options))  # type: ignore[arg-type]
+        self._shared = _OF_LOOPS[loop]
+        self._shared.users += 1
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        shared, self._shared = self._shared, None
+        if shared is None:
+            return
+        shared.users -= 1
+        if not shared.users:
+            _OF_LOOPS.pop(asyncio.get_running_loop(), None)
+            await shared.client.aclose()
 
     async def send(self, base_url: str, request: Request) -> Response:
         """One exchange; raises Unavailable when no whole answer came."""
         import httpx2
 
-        if self._client is None:
+        if self._shared is None:
             raise RuntimeError("AsyncHttpSender is used outside its context")
         try:
-            arguments = {**_arguments(base_url, request), "extensions": {"trace": _alook}}
-            async with self._client.stream(**arguments) as answer:  # type: ignore[arg-type]
+            line = _Line()
+            arguments = {
+                **_arguments(base_url, request, self._timeout), "extensions": {"trace": line.alook},
+            }  # fmt: skip
+            async with self._shared.client.stream(**arguments) as answer:  # type: ignore[arg-type]
                 _refuse_redirect(answer.status_code, answer.headers)
                 reading = _Reading()
                 async for chunk in answer.aiter_bytes():
                     reading.add(chunk)
-                return reading.response(answer.status_code, answer.headers)
+                return reading.response(answer, line)
         except UnicodeError:
             raise _unsendable() from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:

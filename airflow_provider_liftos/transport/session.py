@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
@@ -29,6 +29,7 @@ from airflow_provider_liftos.model.wire import (
     Lane,
     Request,
     Response,
+    Transfer,
     VendorError,
     Verdict,
     judge,
@@ -38,6 +39,7 @@ from airflow_provider_liftos.resilience.budget import RetryBudget
 from airflow_provider_liftos.state.tokens import Kept, Tokens
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
 from airflow_provider_liftos.transport.grants import Grants, Held
+from airflow_provider_liftos.transport.observe import Call, Watch
 from airflow_provider_liftos.transport.pace import LONGEST_SLEEP, Limits, Pace
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.refusals import refuse
@@ -58,8 +60,9 @@ _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
 class Usage:
     """What the session did so far; goes into the run ledger.
 
-    ``cached`` counts questions answered by what was known. ``version`` says which API version is
-    ``used`` instead of the one ``asked`` for, and ``why``.
+    ``cached`` counts questions answered by what was known, ``opened`` connections made, ``reused``
+    calls that needed none; ``bytes`` are of bodies, ``wire_bytes`` as they came, maybe compressed.
+    ``version`` says which API version is ``used`` instead of the one ``asked`` for, and ``why``.
     """
 
     requests: int = 0
@@ -67,9 +70,24 @@ class Usage:
     resent: int = 0
     bytes: int = 0
     cached: int = 0
+    opened: int = 0
+    reused: int = 0
+    wire_bytes: int = 0
     throttled_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     version: dict[str, str] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """How the calls went, for the ledger's detail."""
+        http = {"opened": self.opened, "reused": self.reused, "bytes": self.wire_bytes,
+                "cached": self.cached}  # fmt: skip
+        return {"http": http, **({"api_version": self.version} if self.version else {})}
+
+    def came(self, transfer: Transfer) -> None:
+        """An answer came over a new connection or an old one."""
+        self.opened += transfer.opened
+        self.reused += not transfer.opened
+        self.wire_bytes += transfer.bytes
 
     def warn(self, text: str) -> None:
         """Keep a warning once."""
@@ -116,7 +134,8 @@ class Session:
     ``via`` names for some accounts another one through which the token reaches them. ``tokens`` are
     shared with other processes; ``seen`` is told of each new secret, ``after`` of what was kept.
     ``caps`` are the deployment's, by the names of the limits' options.
-    ``fallbacks`` are API versions to speak when the connection's is refused, best first.
+    ``fallbacks`` are API versions to speak when the connection's is refused, best first. ``watch``
+    is told of every call.
     """
 
     def __init__(
@@ -134,6 +153,7 @@ class Session:
         caps: Mapping[str, float] = MappingProxyType({}),
         lane: Lane = Lane.FRESH,
         fallbacks: Sequence[str] = (),
+        watch: Watch | None = None,
     ) -> None:
         self.platform = platform
         self.credentials = credentials
@@ -144,6 +164,7 @@ class Session:
         self._backoff = backoff or EXTRACTION
         self._now = now
         self._versions = Versions(fallbacks)
+        self.watch = watch or Watch(platform.name, trace_header=platform.trace_header)
         self._grants = Grants(
             platform, credentials, tokens=tokens, now=now, ask=self._ask, notice=self.usage.warn,
             seen=seen, after=after,
@@ -157,23 +178,23 @@ class Session:
         used up, CircuitOpen without sending, and what the platform's rules make of its errors.
         ``read`` raises ValueError for a body that is not what it should be: that is retried.
         """
-        return (yield from self._persist(request, lambda: self._answered(request, read)))
+        return (yield from self._persist(request, lambda n: self._answered(request, n, read)))
 
     def stream(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
         """The same for a long answer; every attempt begins with an intake of its own."""
-        return (yield from self._persist(request, lambda: self._taken_in(request, begin)))
+        return (yield from self._persist(request, lambda n: self._taken_in(request, n, begin)))
 
-    def _answered(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
-        response = yield from self._exchange(request)
+    def _answered(self, request: Request, attempt: int, read: Callable[[bytes], T]) -> Flow[T]:
+        response = yield from self._exchange(request, attempt)
         try:
             return read(response.body)
         except _NONSENSE as error:
             raise self._nonsense(error, response.status) from None
 
-    def _taken_in(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
+    def _taken_in(self, request: Request, attempt: int, begin: Callable[[], Intake[T]]) -> Flow[T]:
         intake = begin()
         try:
-            response = yield from self._exchange(request, intake.take)
+            response = yield from self._exchange(request, attempt, intake.take)
             if response.body:
                 intake.take(response.body)
             return intake.finish()
@@ -186,14 +207,14 @@ class Session:
         finally:
             intake.close()
 
-    def _persist(self, request: Request, work: Callable[[], Flow[T]]) -> Flow[T]:
+    def _persist(self, request: Request, work: Callable[[int], Flow[T]]) -> Flow[T]:
         attempt = 0
         renewed = False
         failure: Unavailable | None = None
         while True:
             attempt += 1
             try:
-                return (yield from work())
+                return (yield from work(attempt))
             except NotAuthorized as error:
                 # An access token may end before its time; what it was made from may still hold.
                 if renewed or not error.renewable:
@@ -210,11 +231,13 @@ class Session:
                 wait = self._pause(error, attempt, request)
                 failure = error if isinstance(error, Unavailable) else None
             except CircuitOpen:
+                self.watch.refused()
                 # Opened by this very request: what went wrong says more, and it ends some day.
                 if failure is None:
                     raise
                 raise failure from None
             self.usage.retries += 1
+            self.watch.retried()
             yield Sleep(wait)
 
     def _pause(self, error: Throttled | Unavailable, attempt: int, request: Request) -> float:
@@ -233,10 +256,11 @@ class Session:
         return self._backoff.delay(attempt, _JITTER)
 
     def _exchange(
-        self, request: Request, take: Callable[[bytes], None] | None = None
+        self, request: Request, attempt: int, take: Callable[[bytes], None] | None = None
     ) -> Flow[Response]:
         key = self._key(request)
-        self.usage.throttled_seconds += yield from self.pace.enter(request)
+        waited = yield from self.pace.enter(request)
+        self.usage.throttled_seconds += waited
         yield Do(lambda: self._breaker.admit(key))
         self._budget.asked(key)
         held = yield from self._grants.ready()
@@ -244,10 +268,11 @@ class Session:
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         version = request.version or self.credentials.version
         authorized = self.platform.authorize(request, self.credentials)
-        response = yield from self._send(key, authorized, take)
+        call = self.watch.call(request, attempt, waited)
+        response = yield from self._send(key, authorized, take, call)
         yield from self.pace.heed(request, {request.account: [response.headers]}, response.body)
         try:
-            yield from self._weigh(key, request, response)
+            yield from self._weigh(key, request, response, call)
         except NotAuthorized as error:
             error.token = held.number  # not the one that another thread has taken meanwhile
             raise
@@ -272,7 +297,7 @@ class Session:
         return bool(version)
 
     def _send(
-        self, key: str, request: Request, take: Callable[[bytes], None] | None
+        self, key: str, request: Request, take: Callable[[bytes], None] | None, call: Call
     ) -> Flow[Response]:
         credentials = self.credentials
         base = request.base_url or f"{credentials.base_url.rstrip('/')}/{credentials.version}"
@@ -281,12 +306,20 @@ class Session:
             if take is None:
                 response: Response = yield Send(base, request)
             else:
-                response = yield Receive(base, request, self._counted(take))
-        except Unavailable:
+                response = yield Receive(base, request, self._counted(call.counting(take)))
+        except Unavailable as lost:
+            call.lost(lost.message)
+            yield from self._written(call)
             yield Do(lambda: self._breaker.fail(key))
             raise
         self.usage.bytes += len(response.body)
+        self.usage.came(response.transfer)
         return response
+
+    def _written(self, call: Call) -> Flow[None]:
+        """Into the wire log, where somebody asked for one."""
+        if call.wire is not None:
+            yield Do(lambda: call.write(self.credentials.secrets.values()))
 
     def _counted(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
         def counted(piece: bytes) -> None:
@@ -313,16 +346,20 @@ class Session:
         """Ask for an access token, or about one, without one and without a limit."""
         key = f"{self.platform.name}/grant"
         yield Do(lambda: self._breaker.admit(key))
-        response = yield from self._send(key, asked, None)
-        yield from self._weigh(key, asked, response)
+        call = self.watch.call(asked, private=True)
+        response = yield from self._send(key, asked, None, call)
+        yield from self._weigh(key, asked, response, call)
         return response
 
-    def _weigh(self, key: str, request: Request, response: Response) -> Flow[None]:
+    def _weigh(self, key: str, request: Request, response: Response, call: Call) -> Flow[None]:
         """Judge the answer; a bad one raises."""
         try:
             error = self.platform.error(response)
         except _NONSENSE as nonsense:
+            call.ended(response, None)
             raise self._nonsense(nonsense, response.status) from None
+        call.ended(response, error)
+        yield from self._written(call)
         if error is None:
             yield Do(lambda: self._breaker.succeed(key))
             return

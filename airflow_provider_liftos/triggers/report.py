@@ -116,8 +116,9 @@ class ReportTrigger(BaseTrigger):
 
     async def _session(self) -> tuple[Any, Any]:
         from airflow_provider_liftos.engine.checkpoint import Checkpoints
-        from airflow_provider_liftos.hooks import config, registry
+        from airflow_provider_liftos.hooks import config, observing, registry
 
+        observing.begin(observing.load_id(*_told_by(self.scope)[:3], self.platform, self.conn_id))
         hook = registry.hook(self.platform, self.conn_id)
         credentials = await hook.acredentials()
         store = await asyncio.to_thread(config.state_store)
@@ -145,6 +146,14 @@ class ReportTrigger(BaseTrigger):
         self.log.info("%s running reports were cancelled", cancelled)
 
 
+def _told_by(scope: str) -> tuple[str, str, str, str]:
+    """DAG, run, task and map index of a scope; ids of runs may hold slashes."""
+    dag_id, _, rest = scope.partition("/")
+    rest, _, map_index = rest.rpartition("/")
+    run_id, _, task_id = rest.rpartition("/")
+    return dag_id, run_id, task_id, map_index
+
+
 class _Note:
     """The wait's entry in the run ledger: what polling costs is spent here, not by the task."""
 
@@ -152,9 +161,7 @@ class _Note:
         from airflow_provider_liftos.hooks import config
         from airflow_provider_liftos.state.ledger import Ledger, TaskRun
 
-        dag_id, _, rest = scope.partition("/")
-        rest, _, map_index = rest.rpartition("/")
-        run_id, _, task_id = rest.rpartition("/")
+        dag_id, run_id, task_id, map_index = _told_by(scope)
         self.status = "interrupted"
         self._session = session
         self._ledger = Ledger(config.state_store(), session.credentials.org_id)
@@ -175,7 +182,7 @@ class _Note:
         self._ledger.finish(
             self._id, status=self.status, work=work, api_version=spoken,
             warnings=tuple(usage.warnings),
-            detail={"api_version": usage.version} if usage.version else None,
+            detail=usage.told(),
         )  # fmt: skip
 
 
