@@ -14,8 +14,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[google-ads,meta-sdk,postgres]' --group dev
 	@touch $@
 
-demo: $(STAMP)  ## from a fresh machine to published, audited rows
-	@$(BIN)/python -m airflow_provider_liftos.cli.demo demo
+demo: $(STAMP)  ## from a fresh machine to published, audited rows; QUALITY=bad: a day that is stopped
+	@$(BIN)/python -m airflow_provider_liftos.cli.demo demo $(if $(QUALITY),--quality $(QUALITY))
 
 up: $(STAMP)  ## the same, left running with the UI on http://127.0.0.1:8080
 	@$(BIN)/python -m airflow_provider_liftos.cli.demo up

@@ -11,17 +11,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_liftos.cli import sandbox_process, stack
+from airflow_provider_liftos.cli import bad_day, sandbox_process, stack
 from airflow_provider_liftos.cli.component import StackError
+from airflow_provider_liftos.cli.graded import tell
 from airflow_provider_liftos.cli.proof import Difference, compare
 from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
 from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.hooks import registry
 from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.quality.report_drawings import shown
 
 UI_PORT = 8080
 _TIMEOUT = 300.0
@@ -87,12 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=("demo", "up", "down"))
     parser.add_argument("--home", type=Path, default=Path(".liftos"))
+    parser.add_argument("--quality", choices=("good", "bad"), default="good",
+                        help="bad: a day that the quality gate must stop")  # fmt: skip
     options = parser.parse_args(arguments)
     home = options.home.resolve()
     try:
         if options.command == "down":
             return down(home)
-        return _start(home, stay=options.command == "up")
+        story = bad_day.run if options.quality == "bad" else _run
+        return _start(home, stay=options.command == "up", story=story)
     except LiftosError as error:
         print(f"liftos: {error}", file=sys.stderr)
         return 1
@@ -107,7 +112,7 @@ def down(home: Path) -> int:
     return 0
 
 
-def _start(home: Path, *, stay: bool) -> int:
+def _start(home: Path, *, stay: bool, story: Callable[[Path, Stack, SandboxProcess], bool]) -> int:
     began = time.monotonic()
     down(home)
     shutil.rmtree(home, ignore_errors=True)
@@ -122,7 +127,7 @@ def _start(home: Path, *, stay: bool) -> int:
         sandbox.start()
         airflow.start()
         connect(airflow.api, sandbox.url)
-        done = _tested(airflow, sandbox) and _run(home, airflow, sandbox)
+        done = _tested(airflow, sandbox) and story(home, airflow, sandbox)
     finally:
         if not (stay and done):
             airflow.stop()
@@ -180,7 +185,10 @@ def _run(home: Path, airflow: Stack, sandbox: SandboxProcess) -> bool:
         return False
     together = _together(api)
     summary = {dag_id: api.xcom(dag_id, runs[dag_id], "publish") for dag_id in platform_dags()}
-    return _report(home, sandbox.url, summary) and _side_by_side(together)
+    fine = _report(home, sandbox.url, summary)
+    pages = [tell(home, dag_id, runs[dag_id]) for dag_id in platform_dags()]
+    print(f"report pages: {', '.join(page.name for page in pages)} in {home}")
+    return _side_by_side(together) and fine
 
 
 def _together(api: Any) -> dict[str, Any]:
@@ -243,7 +251,7 @@ def _report(home: Path, sandbox_url: str, summary: dict[str, Any]) -> bool:
     for currency, spend in result.spend.items():
         print(f"spend, {result.days} days: {currency} {spend:,.2f}")
     for dag_id, facts in summary.items():
-        print(f"{dag_id}: {facts['rows']:,} rows published, quality score {facts['score']:.1f}"
+        print(f"{dag_id}: {facts['rows']:,} rows published, quality score {shown(facts['score'])}"
               f" ({facts['level']}), {facts['since']} to {facts['until']}")  # fmt: skip
     _verdict(result.differences, result.compared)
     print(f"look: {home / 'warehouse.duckdb'}, for instance"
