@@ -41,6 +41,7 @@ from airflow_provider_liftos.quality.score import Score, score
 from airflow_provider_liftos.quality.snapshots import Snapshots
 
 TableOf = Callable[[SliceResult], str]
+_OF_EXTRACTION = frozenset({"slice_complete", "rows_kept", "rows_loaded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ def audit(
     severities: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float] | None = None,
     own: Sequence[OwnSuite] = (),
+    seen: days.LoadedDays | None = None,
     table_of: TableOf | None = None,
     staging: Staging | None = None,
 ) -> AuditOutcome:
@@ -111,8 +113,9 @@ def audit(
     of a report may lack by the platform's own rules. ``quality`` is what the platform declares of
     good data, ``restatement_days`` for how long it restates a day. ``severities`` regrades rules by
     name, ``thresholds`` says what some tolerate (see ``Rule``), ``own`` are a user's suites.
-    ``staging`` is where the manifest's files are; without it they are taken to be paths of this
-    host, as they were when they were loaded.
+    With ``seen``, days as people see them, nothing is under audit: the manifest is of what is
+    published, and nothing is asked of how it came. ``staging`` is where the manifest's files are;
+    without it they are taken to be paths of this host, as they were when they were loaded.
 
     Raises:
         ConfigurationError: a rule that is to be changed, or its severity, does not exist.
@@ -131,9 +134,7 @@ def audit(
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
     missing = facts.missing(manifest, reasons)
-    loaded = days.loaded_days(warehouse, manifest)
-    standing = settled.standings(warehouse, manifest, partial(run.waits, loaded))
-    settled.add_published(warehouse, manifest, loaded, standing)
+    loaded, standing = run.sums(seen)
     findings = (
         *run.row_findings(),
         *run.slice_findings(
@@ -217,8 +218,22 @@ class _Run:
         self._rules = terms.rules()
         self._table_of = table_of
         self._orphans: dict[Owner, hierarchy.Orphans] = {}
+        self._extracted = True
         self._tables = [table_of(result) for result in manifest.slices]
         self._snapshots: dict[str, tuple[dict[str, tuple[int, int]], dict[str, int]]] = {}
+
+    def sums(
+        self, seen: days.LoadedDays | None
+    ) -> tuple[days.LoadedDays, Mapping[str, settled.Standing]]:
+        """Days under audit, or as they are published; and slices that are published already."""
+        if seen is not None:
+            self._extracted = False
+            return seen, {}
+        loaded = days.loaded_days(self._warehouse, self._manifest)
+        waits = partial(self.waits, loaded)
+        standing = settled.standings(self._warehouse, self._manifest, waits)
+        settled.add_published(self._warehouse, self._manifest, loaded, standing)
+        return loaded, standing
 
     def row_findings(self) -> Iterator[Finding]:
         """Rules over rows, for each slice that was extracted in full."""
@@ -291,7 +306,11 @@ class _Run:
         of_streams = Snapshots(manifest=self._manifest, delivered=known.loaded)
         for name, result in zip(self._tables, self._manifest.slices, strict=True):
             if result.slice.report:
-                yield {**known.numbers(result), **past.numbers(result)}
+                yield {
+                    rule: number
+                    for rule, number in (known.numbers(result) | past.numbers(result)).items()
+                    if self._extracted or rule not in _OF_EXTRACTION
+                }
                 continue
             if name not in TABLES:
                 yield {}

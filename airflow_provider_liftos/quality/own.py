@@ -172,7 +172,10 @@ def _suite(value: Mapping[str, Any], name: str) -> OwnSuite:
             "type": one["type"], "kwargs": dict(one.get("kwargs") or {}),
             "severity": rule.severity.gx, "meta": {**(one.get("meta") or {}), "id": rule.name},
         })  # fmt: skip
-    return OwnSuite(name=name, expectations=tuple(expectations), rules=tuple(rules), **scope)
+    return OwnSuite(
+        name=name, expectations=tuple(expectations), rules=tuple(rules), table=scope["table"],
+        platform=scope["platform"], report=scope["report"], level=scope["level"],
+    )  # fmt: skip
 
 
 def _rule(suite: str, number: int, expectation: Mapping[str, Any]) -> Rule:
