@@ -32,7 +32,8 @@ class Limit:
     """At most ``calls`` per ``per`` seconds; ``scope`` is ``app`` or ``account``.
 
     ``option`` names the connection field that overrides ``calls``. With a ``path``, which may hold
-    ``*``, only calls to those that match it count.
+    ``*``, only calls to those that match it count. A ``burst`` is named where the platform keeps a
+    bucket of that size which refills at ``calls`` per ``per`` seconds, instead of counting windows.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Limit:
     per: float
     option: str
     path: str = ""
+    burst: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,7 +132,7 @@ class Limiter:
             if cost is not None:
                 after = place.settled(cost, after)
             if left is not None:
-                after = place.told(before.told_rate).left(left, now, after)
+                after = place.told(rate or before.told_rate).left(left, now, after)
             self._keep(connection, place.key, before, after)
             if rate is not None and rate > 0:
                 connection.execute(

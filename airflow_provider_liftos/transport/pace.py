@@ -128,8 +128,12 @@ class Pace:
                 continue
             calls = self._calls(limit)
             key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
-            burst = max(1.0, calls // _BURST_SHARE)
-            places.append(Place.capped(key, calls, limit.per, burst, float(request.cost)))
+            cost = float(request.cost)
+            if limit.burst:
+                places.append(Place(key, calls, limit.per, limit.burst, cost))
+            else:
+                burst = max(1.0, calls // _BURST_SHARE)
+                places.append(Place.capped(key, calls, limit.per, burst, cost))
         return places
 
     def _calls(self, limit: Limit) -> float:

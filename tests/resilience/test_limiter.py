@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Throttled
+from airflow_provider_liftos.model.wire import Lane
 from airflow_provider_liftos.resilience.limiter import Limiter, Place
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.store import StateStore
@@ -219,6 +220,145 @@ def test_caps_hold_whatever_happens(shared_store, calls, burst, other, actions):
             limiter.pause("even", clock.now() + pause)
     assert most_in_a_window(sent, 60) <= calls
     assert most_in_a_window(sent, 100) <= other
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(calls=st.integers(1, 60), share=st.floats(0, 1), per=st.sampled_from([1, 60, 86_400]))
+def test_a_cap_is_used_to_95_percent_whatever_the_burst(shared_store, calls, share, per):
+    limiter, clock = Limiter(shared_store, uuid.uuid4().hex), shared_store.clock
+    place = Place.capped("k", calls, per, max(1.0, calls * share))
+    began, windows = clock.now(), 4
+    for _ in range(windows * calls + 1):
+        clock.advance(take(limiter, [place]))
+    assert clock.now() - began <= windows * per / 0.95
+
+
+class Pool:
+    """Workers of one lane that ask again as soon as they have been served."""
+
+    def __init__(self, limiter, places, lane, workers):
+        self._ask = lambda **had: limiter.reserve(places, 60.0, lane, **had)
+        self.due = [(0.0, False)] * workers
+        self.sent = []
+
+    def step(self, clock):
+        """Whoever's time has come asks; when the next one's comes."""
+        for number, (at, had_turn) in enumerate(self.due):
+            if at > clock.now():
+                continue
+            turn = self._ask(had_turn=had_turn)
+            moment = clock.now() + turn.wait
+            self.sent += [moment] * turn.placed
+            self.due[number] = (max(moment, clock.now() + TINY), not turn.placed)
+        return min(at for at, _ in self.due)
+
+
+def served(clock, seconds, *pools):
+    until = clock.now() + seconds
+    while clock.now() < until:
+        nearest = min(pool.step(clock) for pool in pools)
+        clock.advance(max(nearest - clock.now(), TINY))
+    return [len([m for m in pool.sent if m <= until]) for pool in pools]
+
+
+BUSY = Place.capped("k", 20, 10, 4)  # two a second
+
+
+def test_the_higher_lane_goes_first_and_the_lower_one_does_not_starve(limiter, clock):
+    fresh = Pool(limiter, [BUSY], Lane.FRESH, 4)
+    bulk = Pool(limiter, [BUSY], Lane.BULK, 12)
+    ahead, behind = served(clock, 200, fresh, bulk)
+    assert 0.17 <= behind / (ahead + behind) <= 0.25
+    assert ahead + behind >= 0.95 * 2 * 200
+
+
+def test_a_lower_lane_alone_has_everything(limiter, clock):
+    assert served(clock, 200, Pool(limiter, [BUSY], Lane.BULK, 6))[0] >= 0.95 * 2 * 200
+
+
+def test_a_person_is_served_while_history_waits_in_a_long_line(limiter, clock):
+    bulk = Pool(limiter, [BUSY], Lane.BULK, 12)
+    served(clock, 60, bulk)
+    waits = []
+    for _ in range(30):
+        turn = limiter.reserve([BUSY], 60.0, Lane.INTERACTIVE)
+        assert turn.placed
+        waits.append(turn.wait)
+        served(clock, max(turn.wait, 1.0), bulk)
+    assert waits[0] <= 12 / 2 + 1  # those who were there before
+    assert max(waits[5:]) <= 2.5
+
+
+def test_who_waits_for_a_turn_holds_no_place(limiter, clock):
+    place = Place("k", 1, 1)
+    limiter.reserve([place], 60, Lane.FRESH)
+    turns = [limiter.reserve([place], 60, Lane.BULK) for _ in range(4)]
+    assert [turn.placed for turn in turns] == [True, False, False, False]
+    assert [turn.wait for turn in turns] == pytest.approx([1, 5, 10, 15])
+    assert take(limiter, [place], lane=Lane.FRESH) == pytest.approx(2)  # behind one, not four
+    with pytest.raises(Throttled) as caught:
+        limiter.reserve([place], 19, Lane.BULK)
+    assert caught.value.retry_at == pytest.approx(clock.now() + 20)
+
+
+def test_a_lane_that_went_away_is_waited_for_no_longer(limiter, clock):
+    place = Place("k", 1, 1)
+    limiter.reserve([place], 60, Lane.FRESH)
+    clock.advance(11)
+    assert [limiter.reserve([place], 60, Lane.BULK).wait for _ in range(3)] == [0, 1, 2]
+
+
+def test_history_leaves_the_last_tenth_of_a_day_to_lanes_that_were_there(limiter, clock):
+    daily = Place.capped("day", 100, 86_400, 100)
+    take(limiter, [daily], lane=Lane.FRESH)
+    clock.advance(3600)
+    for _ in range(89):
+        assert take(limiter, [daily], lane=Lane.BULK, max_wait=60) == 0
+    with pytest.raises(Throttled):
+        limiter.reserve([daily], 60, Lane.BULK)
+    for _ in range(10):
+        assert take(limiter, [daily], lane=Lane.FRESH, max_wait=60) == 0
+    with pytest.raises(Throttled):
+        limiter.reserve([daily], 60, Lane.FRESH)
+
+
+def test_the_platforms_own_rate_binds_until_it_names_another(limiter):
+    place = Place("k", 10, 1)
+    limiter.correct(place, rate=2.0)
+    assert [take(limiter, [place]) for _ in range(3)] == pytest.approx([0, 0.5, 1.0], abs=TINY)
+    limiter.correct(place, rate=1000.0)
+    # What was given before stays; ours is the stricter one now.
+    assert [take(limiter, [place]) for _ in range(2)] == pytest.approx([1.5, 1.6], abs=TINY)
+
+
+def test_what_others_used_of_an_allowance_is_believed(limiter):
+    bucket = Place("k", 10, 1, burst=20)
+    limiter.correct(bucket, left=2)
+    assert [take(limiter, [bucket]) for _ in range(4)] == pytest.approx([0, 0, 0.1, 0.2], abs=TINY)
+    limiter.correct(bucket, left=20)  # said before the last four were counted
+    assert take(limiter, [bucket]) == pytest.approx(0.3, abs=TINY)
+    window = Place.capped("window", 100, 3600, 50)
+    limiter.correct(window, left=3)
+    assert [take(limiter, [window]) for _ in range(3)] == pytest.approx([0, 0, 0], abs=TINY)
+    assert take(limiter, [window]) > 3000
+
+
+def test_a_request_that_came_to_less_makes_room(limiter):
+    dear = Place("k", 100, 1, burst=100, cost=80)
+    assert take(limiter, [dear]) == 0
+    limiter.correct(dear, cost=10)
+    assert take(limiter, [dear]) == 0
+    limiter.correct(dear, cost=90)
+    assert take(limiter, [Place("k", 100, 1, burst=100)]) == pytest.approx(0.01, abs=TINY)
+
+
+def test_a_pause_that_came_meanwhile_can_be_seen(limiter, clock):
+    assert not limiter.paused(["a", "b"])
+    limiter.pause("b", clock.now() + 5)
+    assert limiter.paused(["a", "b"])
+    assert not limiter.paused(["a"])
+    clock.advance(5)
+    assert not limiter.paused(["a", "b"])
 
 
 def reserve_many(url, org_id, gate, results):

@@ -228,7 +228,7 @@ def test_the_users_caps_are_the_defaults_and_are_kept(tmp_path: Path) -> None:
     for span, most in ((60.0, 4), (3600.0, 200)):
         ahead = zip(times, times[most:], strict=False)
         assert all(later - first >= span - 1e-6 for first, later in ahead), span
-    assert len(times) > 3 * 140
+    assert len(times) >= 0.95 * 3 * 200
     assert all(first <= second for first, second in pairwise(times))
 
 
