@@ -69,6 +69,7 @@ def _server(home: Path, port: int) -> dict[str, str]:
         "CORE__TEST_CONNECTION": "Enabled",
         # Four processes share one SQLite file: wait for the writer rather than fail after 5 s.
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}?timeout=30",
+        "LIFTOS__CREDENTIAL_KEYS": keys["credentials"],
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "LOGGING__COLORED_CONSOLE_LOG": "False",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -107,18 +108,27 @@ def database(home: Path) -> Path:
     return home / "airflow.db"
 
 
+def _key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
 def _secrets(path: Path) -> dict[str, str]:
-    """Return this home's keys; made once, because the database is encrypted with one of them."""
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
+    """Return this home's keys; made once, because what is stored is encrypted with some of them."""
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     made = {
-        "fernet": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "fernet": _key(),
         "jwt": secrets.token_urlsafe(64),
         "session": secrets.token_urlsafe(32),
+        "credentials": _key(),
+        **kept,
     }
+    if made == kept:
+        return kept
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(made, file)
+    draft.replace(path)
     return made

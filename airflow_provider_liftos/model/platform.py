@@ -374,8 +374,8 @@ class Platform:
     account_url: Callable[[str], str]
     hook: str = ""
     grant: Grant | None = None
-    prepared: AsyncReport | None = None
     consent: Consent | None = None
+    prepared: AsyncReport | None = None
     at_once: Callable[[Slice, Credentials], Reading | None] = lambda _cut, _credentials: None
     slice_days: int = 30
     longest: Callable[[Report], int | None] = lambda _report: None

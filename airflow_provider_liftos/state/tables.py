@@ -276,13 +276,6 @@ alerts = Table(
     Index("alerts_state", "org_id", "state", "opened_at"),
 )
 
-# The only table without an organization: it is about the store itself.
-schema_version = Table(
-    "schema_version",
-    metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    _moment("applied_at", required=True),
-)
 oauth_states = Table(
     "oauth_states",
     metadata,
@@ -298,4 +291,12 @@ oauth_states = Table(
     _text("outcome"),  # JSON, without secrets
     _moment("created_at", required=True),
     Index("oauth_states_created", "org_id", "created_at"),
+)
+
+# The only table without an organization: it is about the store itself.
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _moment("applied_at", required=True),
 )

@@ -17,7 +17,6 @@ from airflow_provider_liftos.cli import airflow_env
 from airflow_provider_liftos.cli.airflow_api import AirflowApi
 from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.sandbox import Sandbox
-from airflow_provider_liftos.state.keyring import new_key
 from tests.airflow_live.live import CAPS, WAREHOUSES, Live, LoggedIn
 from tests.conftest import postgres_programs
 
@@ -103,7 +102,6 @@ def settings(home: Path) -> dict[str, str]:
         "AIRFLOW__LIFTOS__DUCKDB_PATH": str(home / "warehouse.duckdb"),
         "AIRFLOW__LIFTOS__POLL_SECONDS": "2",
         "AIRFLOW__LIFTOS__ACCOUNTS_PER_TASK": "3",
-        "AIRFLOW__LIFTOS__CREDENTIAL_KEYS": new_key(),
     }
 
 

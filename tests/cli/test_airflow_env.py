@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import stat
 
 from airflow_provider_liftos.cli.airflow_env import airflow_env
+from airflow_provider_liftos.state.keyring import KeyRing
 
 
 def env(home, **extra):
@@ -41,9 +43,24 @@ def test_it_listens_on_loopback_only(tmp_path):
 
 def test_keys_are_made_once_per_home_and_private(tmp_path):
     first, again, other = env(tmp_path), env(tmp_path), env(tmp_path / "other")
-    for key in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
+    for key in (
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+        "AIRFLOW__LIFTOS__CREDENTIAL_KEYS",
+    ):
         assert first[key] == again[key] != other[key]
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_home_of_an_older_release_keeps_its_keys_and_gets_what_it_lacks(tmp_path):
+    first = env(tmp_path)
+    file = tmp_path / "secrets.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in kept.items() if k != "credentials"}))
+    again = env(tmp_path)
+    assert again["AIRFLOW__CORE__FERNET_KEY"] == first["AIRFLOW__CORE__FERNET_KEY"]
+    assert KeyRing.read(again["AIRFLOW__LIFTOS__CREDENTIAL_KEYS"])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_proxy_of_the_caller_is_not_asked_for_loopback(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,7 @@ from airflow_provider_liftos.model.errors import (
 )
 from airflow_provider_liftos.model.platform import Credentials
 from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.state.clock import ManualClock
@@ -296,6 +298,25 @@ def test_a_service_account_needs_no_consent(case):
     case.changed = {"secrets": {**case.credentials.secrets, "keyfile_dict": key}}
     with pytest.raises(ConfigurationError, match=r"service account.*keyfile_dict"):
         case.begin()
+
+
+class Quoting:
+    """A platform that repeats what it was sent."""
+
+    def send(self, _base_url: str, request: Request) -> Response:
+        body = json.dumps({"error": {"message": f"bad: {dict(request.form)}", "code": 100}})
+        return Response(status=400, headers={}, body=body.encode())
+
+
+def test_what_a_platform_quotes_of_our_request_is_not_repeated(case):
+    case.platform_name = "meta"
+    answer = case.decide(case.begin())
+    pending = case.states.take(answer["state"], "anna")
+    flow = consent.finish(case.platform, case.credentials, pending, answer)
+    with pytest.raises(LiftosError, match="bad: ") as caught:
+        run(flow, Quoting())
+    assert answer["code"] not in str(caught.value)
+    assert "sandbox-secret" not in str(caught.value)
 
 
 def test_words_of_a_stranger_are_cut_and_hold_no_secret(case):

@@ -15,9 +15,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.hooks.consent import Connected
 from airflow_provider_liftos.hooks.stored import Stored
 from airflow_provider_liftos.platforms import get
-from airflow_provider_liftos.plugins import oauth
+from airflow_provider_liftos.plugins import oauth, oauth_pages
 from airflow_provider_liftos.plugins.api import create_app
 from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.state.audit_log import AuditLog
@@ -225,6 +226,24 @@ def test_names_of_connections_are_text_not_markup(scene, monkeypatch):
     assert not [tag for tag in ("<b>", "<i>") if tag in page]
     assert "&lt;b&gt;&#x27;x" in page
     assert "&lt;i&gt;wrong" in page
+
+
+def test_names_of_accounts_are_text_not_markup():
+    found = Connected(
+        conn_id="c",
+        platform="meta",
+        title="Meta Ads",
+        count=3,
+        accounts=[("<i>1", "<script>alert(1)</script>")],
+        scopes=(),
+        expires_at=0.0,
+        token="<u>token",
+        notes=["<b>note"],
+    )
+    text = oauth_pages.connected(found, "/liftos").body.decode()
+    assert not [tag for tag in ("<script>", "<i>", "<u>", "<b>") if tag in text]
+    assert "&lt;script&gt;" in text
+    assert "and 2 more" in text
 
 
 # --- who may --------------------------------------------------------------------------------------
