@@ -91,6 +91,22 @@ def test_a_row_that_was_tampered_with_is_not_sealed_anew(store):
     assert (count.resealed, len(count.unreadable)) == (0, 2)
 
 
+def test_a_row_that_was_replaced_since_it_was_read_is_left_alone(store, monkeypatch):
+    keep(store, 1, KeyRing.read(OLD))
+    real = sealed._batches
+
+    def batches(*given):
+        for rows in real(*given):
+            keep(store, 1, KeyRing.read(OLD), value="newer")
+            yield rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sealed, "_batches", batches)
+        assert reseal(store, BOTH)["o", "tokens"].resealed == 0
+    assert value(store, 1, BOTH) == "newer1"
+    assert reseal(store, BOTH)["o", "tokens"].resealed == 1
+
+
 def _refresh_all_the_time(url: str, until: float) -> None:
     store = StateStore(url)
     generation = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,65 @@ def test_a_token_that_keeps_being_refused_is_replaced_once(office):
     assert worker.sent == ["r0", "a", "r0", "b"]
 
 
+def test_threads_whose_token_is_refused_at_the_same_time_replace_it_once(office):
+    worker, together = office.worker(), threading.Barrier(4)
+    first, replaced = threading.Semaphore(1), threading.Event()
+    worker.call(token("a"), OK)
+    exchanges: list[str] = []
+
+    class Platform:
+        def send(self, _base_url: str, request: Request) -> Response:
+            if request.form:
+                exchanges.append(request.form["refresh_token"])
+                return token("b")
+            if request.headers["Authorization"] == "Bearer a":
+                together.wait(10)
+                if not first.acquire(blocking=False):
+                    replaced.wait(10)  # it was sent before, and is refused after
+                return GONE
+            replaced.set()
+            return OK
+
+    def one(_number: int) -> Any:
+        flow = worker.session.call(Request(method="GET", path="x"), json.loads)
+        return run(flow, Platform(), worker.sleep)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [[1]] * 4
+    assert exchanges == ["r0"]
+
+
+def test_a_day_of_tokens_that_end_every_hour_loses_none(office):
+    class Platform:
+        """Strict: whatever was exchanged, or has ended, is refused."""
+
+        refresh, access, ends, exchanges = "r0", "", 0.0, 0
+
+        def send(self, _base_url: str, request: Request) -> Response:
+            now = office.clock.now()
+            if request.form:
+                if request.form["refresh_token"] != self.refresh:
+                    return answer(refusal(190), 400)
+                self.exchanges += 1
+                self.refresh, self.access = f"r{self.exchanges}", f"a{self.exchanges}"
+                self.ends = now + 3600
+                return token(self.access, self.refresh)
+            good = request.headers["Authorization"] == f"Bearer {self.access}" and now < self.ends
+            return OK if good else GONE
+
+    platform, workers = Platform(), [office.worker(ROTATING) for _ in range(3)]
+    for minute in range(24 * 60):
+        office.clock.advance(60)
+        if minute % 97 == 0:
+            workers[minute % 3] = office.worker(ROTATING)  # a process began anew
+        if minute % 401 == 0:
+            platform.access = "taken back"
+        session = workers[minute % 3].session
+        flow = session.call(Request(method="GET", path="x"), json.loads)
+        assert run(flow, platform, workers[0].sleep) == [1]
+    assert 24 <= platform.exchanges <= 31
+
+
 def test_another_credential_in_the_connection_drops_what_was_made_of_the_former(office):
     office.worker().call(token("a"), OK)
     edited = office.worker(secrets={"refresh_token": "typed-in"})
@@ -189,6 +250,18 @@ def test_a_holder_that_is_slow_is_waited_for(office):
             one.tokens.release(sight, lease)
 
     two.sleep = finish_meanwhile  # type: ignore[method-assign]
+    assert two.call(OK) == ["a"]
+
+
+def test_who_gets_the_lease_after_somebody_else_looks_again(office):
+    one, two = office.worker(), office.worker()
+    real = two.tokens.acquire
+
+    def late(root: str) -> int | None:
+        one.call(token("a"), OK)
+        return real(root)
+
+    two.tokens.acquire = late  # type: ignore[method-assign]
     assert two.call(OK) == ["a"]
 
 
