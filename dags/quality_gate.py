@@ -1,7 +1,6 @@
 """Every day: what is published of all platforms, audited again, with a score for each of them.
 
-Params ``since`` and ``until`` audit any days by hand. With ``on_block="fail"`` a task fails where
-published data does not pass.
+Params since and until audit any days; on_block="fail" fails the task of what does not pass.
 """
 
 from __future__ import annotations

@@ -135,25 +135,21 @@ def audit(
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
     missing = facts.missing(manifest, reasons)
     loaded, standing = run.sums(seen)
+    same: dict[str, Any] = {
+        "manifest": manifest, "loaded": loaded, "published": known, "standing": standing,
+        "today": today, "delay_days": delay_days, "coverage": coverage,
+    }  # fmt: skip
     findings = (
         *run.row_findings(),
         *run.slice_findings(
-            facts.Facts(
-                manifest=manifest, loaded=loaded, published=known, standing=standing,
-                today=today, delay_days=delay_days, exact=exact, coverage=coverage,
-                able=_able(warehouse, manifest),
-            ),
-            History(
-                manifest=manifest, loaded=loaded, published=known, standing=standing,
-                today=today, delay_days=delay_days, restatement_days=restatement_days,
-                coverage=coverage,
-            ),
+            facts.Facts(**same, exact=exact, able=_able(warehouse, manifest)),
+            History(**same, restatement_days=restatement_days),
         ),
         *run.account_findings(
             accounts_present=facts.accounts_present(manifest, reasons),
             platforms_agree=peers.agreement(manifest, loaded, peers.others(warehouse, manifest)),
         ),
-    )  # fmt: skip
+    )
     scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
     return AuditOutcome(
         platform=manifest.platform,
