@@ -80,6 +80,46 @@ class LiftosMaintenanceOperator(LiftosOperator):
             )
 
 
+class LiftosMirrorOperator(LiftosOperator):
+    """Copy the control tables of organizations into a warehouse, where people can query them.
+
+    ``run_ledger``, ``quality_results``, ``quality_scores``, ``dead_letters``, ``restatements`` and
+    ``audit_log``, beside the published tables and without payloads. Name those organizations in
+    ``org_ids`` whose readers may read this warehouse.
+    """
+
+    phase: ClassVar[str] = "mirror"
+
+    def __init__(
+        self,
+        *,
+        warehouse_conn_id: str | None = None,
+        org_ids: Sequence[str] = ("default",),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 2)
+        super().__init__(platform="all", **kwargs)
+        self.warehouse_conn_id = warehouse_conn_id
+        self.org_ids = list(org_ids)
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns how many entries were copied of each table. Raises what a warehouse refuses."""
+        from airflow_provider_liftos.state.leases import Leases
+        from airflow_provider_liftos.state.ledger import Work
+        from airflow_provider_liftos.warehouses.mirror import mirror
+
+        with self.recorded(context, self.org_ids[0]) as entry:
+            store = config.state_store()
+            for org_id in self.org_ids:
+                warehouse = open_warehouse(self.warehouse_conn_id, org_id, store)
+                warehouse.prepare()
+                # Two at once would copy everything twice.
+                with Leases(store, org_id).held(f"mirror/{self.warehouse_conn_id}", ttl=3600.0):
+                    entry.detail = {**entry.detail, org_id: mirror(store, warehouse, org_id)}
+            entry.work = Work(rows=sum(sum(one.values()) for one in entry.detail.values()))
+            return entry.detail
+
+
 def _enforce(days: Mapping[str, int]) -> dict[str, int]:
     from airflow_provider_liftos.state.retention import enforce
 

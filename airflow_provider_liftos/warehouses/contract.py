@@ -169,6 +169,9 @@ class Warehouse(Protocol):
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
 
+    def apply(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Carry out writing statements with ``?`` placeholders, in one transaction."""
+
     def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement with ``?`` placeholders."""
 

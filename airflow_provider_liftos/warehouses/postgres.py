@@ -164,6 +164,12 @@ class PostgresWarehouse:
                     (load_id, list(keep)),
                 )
 
+    def apply(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Carry out writing statements with ``?`` placeholders, in one transaction."""
+        with self._write() as session:
+            for sql, params in statements:
+                session.execute(sql, params)
+
     def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement."""
         with self._server.transaction(read_only=True) as session:

@@ -15,7 +15,10 @@ from airflow_provider_liftos.engine.checkpoint import Checkpoints
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.errors import StagingError
 from airflow_provider_liftos.operators import maintenance
-from airflow_provider_liftos.operators.maintenance import LiftosMaintenanceOperator
+from airflow_provider_liftos.operators.maintenance import (
+    LiftosMaintenanceOperator,
+    LiftosMirrorOperator,
+)
 from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.ledger import Ledger
@@ -132,3 +135,15 @@ def test_a_wrong_setting_deletes_nothing(liftos, wrong):
 def test_days_are_set_by_name(liftos):
     liftos.set("retention_days", "staging=3, run_ledger=10")
     assert config.retention_days() == {**DAYS, "staging": 3, "run_ledger": 10}
+
+
+def test_ledgers_can_be_queried_in_the_warehouse(liftos):
+    AuditLog(liftos.store, "default").note("anna", "connected", "x")
+    AuditLog(liftos.store, "another").note("ben", "connected", "y")
+    task = LiftosMirrorOperator(task_id="mirror")
+    found = task.execute(liftos.context("mirror"))
+    assert found["default"]["audit_log"] == 1
+    with duckdb.connect(str(liftos.folder / "warehouse.duckdb")) as con:
+        assert con.execute("SELECT actor FROM liftos.audit_log").fetchall() == [("anna",)]
+    [entry] = Ledger(liftos.store, "default").rows(phase="mirror")
+    assert (entry.status, entry.detail) == ("success", found)
