@@ -53,7 +53,7 @@ class PlatformPipeline:
         accounts: Sequence[str] = (),
         last_days: int = 30,
         slice_days: int | None = None,
-        on_partial: str = "fail",
+        on_partial: str | None = None,
         block_on: Sequence[str] = ("critical",),
         minimum_score: float = 60.0,
         on_block: str = "quarantine",

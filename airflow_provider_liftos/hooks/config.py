@@ -53,6 +53,9 @@ OPTIONS = (
     Option(name="fallback_version", kind="string", default="",
            description="API versions to speak when a connection's is switched off, where that is "
            "not to be the newest: meta=v25.0, google_ads=v25. The connection's own field wins."),
+    Option(name="on_partial", kind="string", default="fail",
+           description="What becomes of a publish task when accounts or slices are missing, after "
+           "the others were published: fail, or warn. A pipeline's own setting wins."),
     Option(name="wire_log", kind="string", default="",
            description="Folder for whole exchanges with platforms, redacted and capped, while "
            "something is being debugged. Empty or off: none is written."),
@@ -156,6 +159,17 @@ def retention_days() -> dict[str, int]:
                 f" whole days above 0, and names are {', '.join(DAYS)}"
             )
     return {**DAYS, **{name: int(value) for name, value in given.items()}}
+
+
+def on_partial(given: str | None) -> str:
+    """``fail`` or ``warn``: as given, else as set for the deployment."""
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    policy = given or text("on_partial").strip().lower()
+    if policy not in {"fail", "warn"}:
+        where = "on_partial" if given else "[liftos] on_partial"
+        raise ConfigurationError(f"{where} is {policy!r}; it is fail or warn")
+    return policy
 
 
 def reporting_currency() -> str:

@@ -69,7 +69,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """How an answer came: connections ``opened`` for it, its protocol, and ``bytes`` on the line."""
+    """How an answer came: connections ``opened`` for it, protocol, and ``bytes`` on the line."""
 
     opened: int = 0
     protocol: str = ""

@@ -89,6 +89,7 @@ class LiftosExtractOperator(LiftosOperator):
             keep_slices(context, manifest)
             facts = manifest.facts
             entry.warnings = tuple(facts.get("warnings", ()))
+            entry.status = "partial" if manifest.failed else entry.status
             entry.detail = {
                 "slices": len(manifest.slices),
                 "max_tries": _max_tries(context),
@@ -111,16 +112,15 @@ class LiftosExtractOperator(LiftosOperator):
         The success callback does so as a rule; it may have been killed, or never called ("mark
         success"). A Clear raises ``max_tries``, a retry after a kill does not.
         """
-        from airflow_provider_liftos.state.ledger import Ledger
+        from airflow_provider_liftos.state.ledger import PARTIAL, SUCCESS, Ledger
 
         ti, org_id = context["ti"], str(self.batch["org_id"])
         ledger = Ledger(config.state_store(), org_id)
         done = [
             entry
-            for entry in ledger.rows(
-                dag_id=ti.dag_id, run_id=ti.run_id, phase=self.phase, status="success"
-            )
-            if f"{ti.dag_id}/{ti.run_id}/{entry.run.task_id}/{entry.run.map_index}"
+            for entry in ledger.rows(dag_id=ti.dag_id, run_id=ti.run_id, phase=self.phase)
+            if entry.status in {SUCCESS, PARTIAL}
+            and f"{ti.dag_id}/{ti.run_id}/{entry.run.task_id}/{entry.run.map_index}"
             == scope(context)
         ]
         if done and done[0].detail.get("max_tries") != _max_tries(context):

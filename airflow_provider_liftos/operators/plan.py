@@ -101,7 +101,7 @@ class LiftosPlanOperator(LiftosOperator):
                 for batch in plan.batches(planned, size)
             ]
             if failed:
-                batches[0]["failed"] = failed
+                batches[0]["failed"], entry.status = failed, "partial"
             return batches
 
     def _tell(

@@ -16,6 +16,7 @@ from airflow_provider_liftos.operators import lineage
 from airflow_provider_liftos.operators.letters import keep_slices, settle
 from airflow_provider_liftos.operators.links import page_url
 from airflow_provider_liftos.operators.task import (
+    Entry,
     LiftosOperator,
     days_of,
     read_manifest,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.warehouses.contract import Restatement
 
 _NAMED = 3
+_SHOWN = 20
 _HELD = frozenset({"quarantine", "fail"})
 
 
@@ -37,7 +39,9 @@ class LiftosPublishOperator(LiftosOperator):
 
     ``audited`` is the audit task's result. ``on_partial`` is what becomes of the task when some
     slices could not be published or planned accounts are missing: ``fail`` (after publishing the
-    others) or ``warn``.
+    others) or ``warn``; None is ``[liftos] on_partial``. Either way the run ledger calls it
+    partial. The result, and the asset event, say ``status`` (``complete`` or ``partial``), which
+    accounts are ``missing``, and the ``warnings`` of all tasks of the run.
     """
 
     phase: ClassVar[str] = "publish"
@@ -48,7 +52,7 @@ class LiftosPublishOperator(LiftosOperator):
         *,
         audited: Mapping[str, Any] | XComArg,
         warehouse_conn_id: str | None = None,
-        on_partial: str = "fail",
+        on_partial: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retries", 2)
@@ -56,11 +60,14 @@ class LiftosPublishOperator(LiftosOperator):
         self.audited: Any = audited
         self.warehouse_conn_id = warehouse_conn_id
         self.on_partial = on_partial
+        if on_partial is not None:
+            config.on_partial(on_partial)
         self.datasets: list[str] = []
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises QualityError if something was held back, after publishing all the rest."""
         with self.recorded(context) as entry:
+            policy = config.on_partial(self.on_partial)
             staging = config.staging()
             manifest = read_manifest(staging, self.audited)
             verdicts = staging.read_json(str(self.audited["decisions"]))
@@ -105,9 +112,9 @@ class LiftosPublishOperator(LiftosOperator):
             summary = self._summary(manifest, rows, published, len(entry.warnings))
             ti = context["ti"]
             summary["quality_report"] = page_url("quality", ti.dag_id, ti.run_id)
+            summary |= self._partial(context, entry, manifest, sorted(missing))
             self._tell(context, summary)
-            if entry.warnings and self.on_partial == "fail":
-                entry.status = "partial"
+            if entry.warnings and policy == "fail":
                 raise QualityError(
                     _told(published, len(held), len(missing), entry.warnings),
                     score=float(self.audited["score"] or 0),
@@ -127,6 +134,32 @@ class LiftosPublishOperator(LiftosOperator):
         if manifest.is_mock:
             facts["is_mock"] = True
         return {**facts, "rows": rows, "accounts": accounts, "published": published, "held": held}
+
+    def _partial(
+        self, context: Mapping[str, Any], entry: Entry, manifest: Manifest, missing: Sequence[str]
+    ) -> dict[str, Any]:
+        """Whether the run is whole, and what its tasks had to say, for people and downstream."""
+        for line in entry.warnings:
+            self.log.warning(line)
+        if entry.warnings:
+            entry.status = "partial"
+        warnings = [*entry.warnings, *self._said_before(context, manifest.org_id)]
+        status = "partial" if entry.warnings else "complete"
+        shown = list(dict.fromkeys(warnings))[:_SHOWN]
+        return {"status": status, "missing": list(missing), "warnings": shown}
+
+    def _said_before(self, context: Mapping[str, Any], org_id: str) -> list[str]:
+        """Warnings of plan and extract in this run, such as fields and versions that are gone."""
+        from airflow_provider_liftos.state.ledger import Ledger
+
+        ti, ledger = context["ti"], Ledger(config.state_store(), org_id)
+        entries = ledger.rows(dag_id=ti.dag_id, run_id=ti.run_id, platform=self.platform)
+        return [
+            text
+            for entry in reversed(entries)
+            if entry.run.phase in {"plan", "extract"}
+            for text in entry.warnings
+        ]
 
     def _tell(self, context: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Put the numbers beside the asset event, where downstream DAGs find them."""

@@ -15,6 +15,8 @@ from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.state.tables import run_ledger
 
 RUNNING, SUCCESS, FAILED, INTERRUPTED = "running", "success", "failed", "interrupted"
+PARTIAL = "partial"
+"""It ended with what it has: some accounts or slices are missing, and its warnings say which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

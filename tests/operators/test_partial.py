@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_liftos.hooks import config
+from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
@@ -58,8 +59,54 @@ def test_a_batch_that_never_came_fails_publish_after_publishing_the_rest(liftos,
         run.published(audited)
     [entry] = [e for e in Ledger(liftos.store, "default").rows() if e.run.phase == "publish"]
     assert (entry.status, entry.work.rows > 0) == ("partial", True)
-    summary = run.published(audited, on_partial="warn")
+    liftos.set("on_partial", "warn")
+    summary = run.published(audited)
     assert (summary["held"], summary["accounts"]) == (1, 2)
+    assert (summary["status"], summary["missing"]) == ("partial", [absent])
+    assert summary["warnings"][0].startswith(f"{absent} was not extracted")
+    entry = Ledger(liftos.store, "default").rows(phase="publish")[0]
+    assert entry.status == "partial", "green for Airflow, and still not whole"
+    with pytest.raises(AirflowFailException, match="1 of the accounts did not come"):
+        run.published(audited, on_partial="fail")
+
+
+def test_a_run_that_is_whole_says_so_with_what_its_tasks_had_to_say(liftos):
+    run = Partial(liftos)
+    liftos.connect("liftos_meta_default", extra={"api_version": "v20.0"})
+    [batch] = run.plan()
+    audited = run.audited(run.loaded(run.normalized(run.fetched(batch))), [batch])
+    summary = run.published(audited)
+    assert (summary["status"], summary["missing"]) == ("complete", [])
+    [warning] = summary["warnings"]
+    assert "v26.0 is used instead" in warning
+    statuses = {e.run.phase: e.status for e in Ledger(liftos.store, "default").rows()}
+    assert set(statuses.values()) <= {"success", "deferred"}
+
+
+def test_an_account_that_fails_is_partial_from_the_task_that_lost_it(liftos):
+    run = Partial(liftos)
+    bad = run.params["accounts"][0]
+    fault = {"kind": "http_500", "code": 200, "status": 403, "match": "insights"}
+    liftos.sandbox.faults.add(**fault, platform="meta", account=bad)
+    [batch] = run.plan()
+    extracted = run.fetched(batch)
+    assert extracted["failed"] == 1
+    audited = run.audited(run.loaded(run.normalized(extracted)), [batch])
+    summary = run.published(audited, on_partial="warn")
+    assert (summary["status"], summary["held"], summary["published"]) == ("partial", 1, 5)
+    entries = Ledger(liftos.store, "default").rows()
+    statuses = {e.run.phase: e.status for e in reversed(entries) if e.status != "deferred"}
+    assert (statuses["plan"], statuses["extract"], statuses["publish"]) == (
+        "success", "partial", "partial",
+    )  # fmt: skip
+
+
+def test_a_policy_that_is_none_is_named(liftos):
+    with pytest.raises(ConfigurationError, match="on_partial is 'ignore'; it is fail or warn"):
+        LiftosPublishOperator(task_id="p", platform="meta", audited={}, on_partial="ignore")
+    liftos.set("on_partial", "perhaps")
+    with pytest.raises(AirflowFailException, match=r"\[liftos\] on_partial is 'perhaps'"):
+        LiftosPublishOperator(task_id="p", platform="meta", audited={}).execute(liftos.context())
 
 
 def test_an_account_that_could_not_be_planned_is_missing_for_that_reason(liftos):
