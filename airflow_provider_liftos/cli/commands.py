@@ -55,18 +55,7 @@ def get_cli_commands() -> list[CLICommand]:
                     func=_load("audit_log.audit_log"),
                     args=(limit, *_audit_log(), org),
                 ),
-                ActionCommand(
-                    name="rotate-keys",
-                    help="Seal what the store keeps secret with the newest key, or print a new one",
-                    func=_load("rotate_keys.rotate_keys"),
-                    args=_rotate_keys(),
-                ),
-                ActionCommand(
-                    name="import-credentials",
-                    help="Make connections of credential files and variables of older tools",
-                    func=_load("import_credentials.import_credentials"),
-                    args=_import_credentials(),
-                ),
+                *_secrets(),
                 ActionCommand(
                     name="campaign-report",
                     help="Campaigns with breakdowns, sums and warnings as JSON, per account",
@@ -167,6 +156,23 @@ def _restatements() -> list[Arg]:
         _option("--days", help="each day's moves instead of sums by age", action="store_true"),
         _option("--json", help="each day's moves, as JSON", action="store_true"),
     ]
+
+
+def _secrets() -> tuple[ActionCommand, ...]:
+    return (
+        ActionCommand(
+            name="rotate-keys",
+            help="Seal what the store keeps secret with the newest key, or print a new one",
+            func=_load("rotate_keys.rotate_keys"),
+            args=_rotate_keys(),
+        ),
+        ActionCommand(
+            name="import-credentials",
+            help="Make connections of credential files and variables of older tools",
+            func=_load("import_credentials.import_credentials"),
+            args=_import_credentials(),
+        ),
+    )
 
 
 def _rotate_keys() -> list[Arg]:
