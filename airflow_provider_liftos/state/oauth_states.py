@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from airflow_provider_liftos.model.errors import NotAuthorized
 from airflow_provider_liftos.model.secret import Secret
@@ -127,14 +127,6 @@ class OAuthStates:
         with self._store.read() as connection:
             found = connection.scalar(select(oauth_states.c.outcome).where(own))
         return dict(json.loads(found)) if found else None
-
-    def forget(self, before: float) -> int:
-        """Delete what was asked for before that moment (epoch seconds); how many there were."""
-        with self._store.write() as connection:
-            gone = connection.execute(
-                delete(oauth_states).where(oauth_states.c.created_at < before)
-            )
-        return gone.rowcount
 
 
 def reference(state: str) -> str:

@@ -49,8 +49,10 @@ def press(page: Page, conn_id: str) -> None:
 
 
 def audit(live: Live, conn_id: str) -> list[tuple[str, str, str]]:
+    """Steps of connecting, oldest first: who, what, and its detail."""
     sql = "SELECT actor, action, detail FROM audit_log WHERE subject = ? ORDER BY created_at"
-    return [(row[0], row[1], row[2]) for row in live.state(sql, conn_id)]
+    steps = ("asked_consent", "connected", "failed_consent")
+    return [(row[0], row[1], row[2]) for row in live.state(sql, conn_id) if row[1] in steps]
 
 
 @pytest.mark.parametrize("platform", sorted(APPS))

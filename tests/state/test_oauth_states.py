@@ -132,11 +132,3 @@ def test_what_came_of_it_is_for_the_user_who_began(states):
     states.conclude(states.take(state, "anna"), {"accounts": 6})
     assert states.outcome(reference(state), "anna") == {"accounts": 6}
     assert states.outcome(reference(state), "ben") is None
-
-
-def test_old_ones_are_forgotten(states, clock):
-    states.open(ANNA)
-    clock.advance(100)
-    kept, _ = states.open(ANNA)
-    assert states.forget(clock.now()) >= 1
-    assert states.take(kept, "anna")
