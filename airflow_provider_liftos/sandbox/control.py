@@ -1,4 +1,4 @@
-"""The control interface under ``/_sandbox``: health, truth, faults, journal, clock."""
+"""The control interface under ``/_sandbox``: health, truth, secrets, faults, journal, clock."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def build_control(world: World, wires: Mapping[str, Wire]) -> Starlette:
         Route("/_sandbox/health", _health(world), methods=["GET"]),
         Route("/_sandbox/connections", _connections(wires), methods=["GET"]),
         Route("/_sandbox/truth", _truth(world), methods=["GET"]),
+        Route("/_sandbox/secrets", _secrets(world), methods=["GET"]),
         Route("/_sandbox/faults", _faults(world), methods=["GET", "POST", "DELETE"]),
         Route("/_sandbox/journal", _journal(world), methods=["GET", "DELETE"]),
         Route("/_sandbox/clock", _clock(world), methods=["GET", "POST"]),
@@ -104,6 +105,13 @@ def _connections(wires: Mapping[str, Wire]) -> Endpoint:
         return JSONResponse({name: dict(wire.connection()) for name, wire in wires.items()})
 
     return connections
+
+
+def _secrets(world: World) -> Endpoint:
+    async def secrets(_: Request) -> JSONResponse:
+        return JSONResponse({"secrets": world.secrets()})
+
+    return secrets
 
 
 def _truth(world: World) -> Endpoint:
