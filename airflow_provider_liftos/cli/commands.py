@@ -1,4 +1,8 @@
-"""``airflow liftos ...``: what Airflow's own command line learns from this provider."""
+"""``airflow liftos ...``: what Airflow's own command line learns from this provider.
+
+Airflow's command line has no users of its own: whoever may run it on a host with the metadata
+database and the settings may run these, for every organization. What they change is audited.
+"""
 
 from __future__ import annotations
 
