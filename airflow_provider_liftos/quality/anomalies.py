@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from airflow_provider_liftos.engine.manifest import Manifest
 from airflow_provider_liftos.quality import delivery, seasons
@@ -30,10 +30,6 @@ MATERIAL = 0.25
 twice as far, by a quarter of it, and so on."""
 FEW_CLICKS = 10
 """Clicks of a campaign's day that may come late, to what was shown before."""
-MANY_CONVERSIONS = 10
-"""Conversions usual on a weekday, so that none at all is a gap."""
-LATE = timedelta(days=3)
-"""So long conversions may be on their way."""
 LONGEST = 31
 """Days of a run that are judged, the newest first."""
 BEFORE = 7
@@ -65,21 +61,15 @@ NO_SUDDEN_DROP = _rule(
 NO_GAP = _rule(
     "no_gap_in_delivery", Dimension.COMPLETENESS,
     "What delivers on nearly every day, and is active, delivers.",
-    "Load the day again. If it stays empty, see whether the connection still reaches all of the"
-    " account, and whether its tracking still reports conversions.",
+    "Load the day again. If it stays empty, see whether it was paused, and whether the connection"
+    " still reaches all of the account.",
 )  # fmt: skip
 CLICKS_WERE_SHOWN = _rule(
     "clicks_have_impressions", Dimension.CONSISTENCY,
     f"No campaign has more clicks than impressions on a day, but for {FEW_CLICKS} late ones.",
     "Compare the day with the platform's own interface; invalid clicks are taken back later.",
 )  # fmt: skip
-DAYS_COST_SOMETHING = _rule(
-    "days_spend_not_negative", Dimension.ACCURACY,
-    "No campaign's day costs less than nothing.",
-    "Look for credits and corrections of that day; load it again once they are settled.",
-)  # fmt: skip
-
-RULES = (NO_SUDDEN_JUMP, NO_SUDDEN_DROP, NO_GAP, CLICKS_WERE_SHOWN, DAYS_COST_SOMETHING)
+RULES = (NO_SUDDEN_JUMP, NO_SUDDEN_DROP, NO_GAP, CLICKS_WERE_SHOWN)
 _OF_WAY = {Way.JUMP: NO_SUDDEN_JUMP, Way.DROP: NO_SUDDEN_DROP, Way.GAP: NO_GAP}
 
 
@@ -119,20 +109,28 @@ class Anomaly:
 
 
 def find(
-    warehouse: Reader, manifest: Manifest, *, standing: Mapping[str, Standing] | None = None
+    warehouse: Reader,
+    manifest: Manifest,
+    *,
+    standing: Mapping[str, Standing] | None = None,
+    severities: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> tuple[Finding, ...]:
     """A finding per rule and account whose campaigns' report came in full.
 
-    ``standing`` are slices that are published already. Raises WarehouseError as the warehouse does.
+    ``standing`` are slices that are published already; None says that all are. ``severities`` are
+    taken instead of those by size, ``thresholds`` (in MADs) tolerate more than the limit. Raises
+    WarehouseError as the warehouse does.
     """
     asked: dict[str, set[date]] = {}
     for result in filter(delivery.is_ours, manifest.slices):
         asked.setdefault(result.slice.account_id, set()).update(result.slice.window.dates())
     days = {day for of_account in asked.values() for day in of_account}
+    terms = _Terms(severities=severities or {}, thresholds=thresholds or {})
     return tuple(
         finding
-        for one in delivery.read(warehouse, manifest, standing or {}, days)
-        for finding in _findings(manifest.platform, one, _newest(asked[one.account_id]))
+        for one in delivery.read(warehouse, manifest, standing, days)
+        for finding in _findings(manifest.platform, one, _newest(asked[one.account_id]), terms)
     )
 
 
@@ -141,7 +139,7 @@ def anomalies(one: Delivery, judged: Collection[date]) -> list[Anomaly]:
     known = sorted(day for day in judged if day in one.days)
     if not known:
         return []
-    found = [*_out_of_season(one, known), *_tracking(one, known), *_unlawful(one, known)]
+    found = [*_out_of_season(one, known), *_unlawful(one, known)]
     return sorted(found, key=lambda a: (-a.severity.weight, -a.episode.size))
 
 
@@ -149,20 +147,36 @@ def _newest(days: Iterable[date]) -> list[date]:
     return sorted(days)[-LONGEST:]
 
 
-def _findings(platform: str, one: Delivery, judged: Sequence[date]) -> Iterator[Finding]:
-    found = anomalies(one, judged)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What a user has changed of these rules."""
+
+    severities: Mapping[str, str]
+    thresholds: Mapping[str, float]
+
+    def tolerates(self, anomaly: Anomaly) -> bool:
+        return anomaly.episode.size < self.thresholds.get(anomaly.rule.name, 0.0)
+
+    def severity(self, rule: Rule, own: Sequence[Anomaly]) -> str:
+        return self.severities.get(rule.name) or (own[0].severity if own else rule.severity).value
+
+
+def _findings(
+    platform: str, one: Delivery, judged: Sequence[date], terms: _Terms
+) -> Iterator[Finding]:
+    found = [anomaly for anomaly in anomalies(one, judged) if not terms.tolerates(anomaly)]
     compared = _Compared(one, "").any_expected(judged)
     subject_days = max(1, len(judged) * (1 + len(one.campaigns)))
     for rule in RULES:
         own = [anomaly for anomaly in found if anomaly.rule is rule]
-        applies = bool(judged) if rule in {CLICKS_WERE_SHOWN, DAYS_COST_SOMETHING} else compared
+        applies = bool(judged) if rule is CLICKS_WERE_SHOWN else compared
         status = Status.FAILED if own else Status.PASSED if applies else Status.NOT_APPLICABLE
         more = f"; and {len(own) - SHOWN} more" if len(own) > SHOWN else ""
         days = sum((a.episode.until - a.episode.since).days + 1 for a in own)
         yield Finding(
             platform=platform, account_id=one.account_id, rule=rule.name,
             dimension=rule.dimension.value, report=delivery.REPORT, level=delivery.LEVEL,
-            severity=(own[0].severity if own else rule.severity).value, status=status,
+            severity=terms.severity(rule, own), status=status,
             observed="; ".join(a.line for a in own[:SHOWN]) + more, expected=rule.doc,
             failing_share=min(1.0, days / subject_days), advice=rule.advice if own else "",
             sample=tuple(a.sample() for a in own[:SHOWN]),
@@ -291,38 +305,18 @@ def _severity(episode: Departure, *, of_account: bool) -> Severity:
     return Severity.LOW
 
 
-def _tracking(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
-    """Days of the account on which it delivered as ever, and nothing was converted."""
-    account, newest = _Compared(one, ""), max(one.days)
-    odd = {}
-    for day in judged:
-        values, spread = account.values("conversions", day)
-        found = seasons.departure(values, day, spread)
-        shown = account.values("impressions", day)[0].get(day, 0.0)
-        usual = seasons.expected(account.values("impressions", day)[0], day) or 0.0
-        if found is None or found.way is not Way.GAP or day > newest - LATE:
-            continue
-        if found.expected >= MANY_CONVERSIONS and shown > usual / 2:
-            odd[day] = "conversions", found
-    yield from _told(odd, judged[0])
-
-
 def _unlawful(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
-    """Campaign-days that no season makes lawful."""
-    impressions, clicks, spend = (METRICS.index(n) for n in ("impressions", "clicks", "spend"))
+    """Campaign-days that no season makes lawful; negative spend is for a rule over rows to tell."""
+    impressions, clicks = METRICS.index("impressions"), METRICS.index("clicks")
     for campaign_id, days in one.campaigns.items():
         for day in judged:
             totals = days.get(day, NOTHING)
-            if totals[clicks] > totals[impressions] + FEW_CLICKS:
-                yield _plain(CLICKS_WERE_SHOWN, "clicks", campaign_id, day, totals[clicks])
-            if totals[spend] < 0:
-                yield _plain(DAYS_COST_SOMETHING, "spend", campaign_id, day, totals[spend])
-
-
-def _plain(rule: Rule, metric: str, campaign_id: str, day: date, observed: float) -> Anomaly:
-    episode = Departure(
-        way=Way.JUMP, since=day, until=day, size=0.0, observed=observed, expected=0.0
-    )
-    return Anomaly(
-        rule=rule, metric=metric, severity=Severity.HIGH, episode=episode, campaign_id=campaign_id
-    )
+            if totals[clicks] <= totals[impressions] + FEW_CLICKS:
+                continue
+            episode = Departure(
+                way=Way.JUMP, since=day, until=day, size=0.0, observed=totals[clicks], expected=0.0
+            )
+            yield Anomaly(
+                rule=CLICKS_WERE_SHOWN, metric="clicks", severity=Severity.HIGH, episode=episode,
+                campaign_id=campaign_id,
+            )  # fmt: skip

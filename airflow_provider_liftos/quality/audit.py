@@ -19,6 +19,7 @@ from airflow_provider_liftos.model.quality import Owner, Quality
 from airflow_provider_liftos.model.report import Account, Report
 from airflow_provider_liftos.model.unified import PERFORMANCE, TABLES, Table
 from airflow_provider_liftos.quality import (
+    anomalies,
     days,
     facts,
     frames,
@@ -149,6 +150,13 @@ def audit(
             accounts_present=facts.accounts_present(manifest, reasons),
             platforms_agree=peers.agreement(manifest, loaded, peers.others(warehouse, manifest)),
         ),
+        *anomalies.find(
+            warehouse,
+            manifest,
+            standing=standing if seen is None else None,
+            severities=severities,
+            thresholds=thresholds,
+        ),
     )
     scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
     return AuditOutcome(
@@ -194,7 +202,7 @@ class Terms:
 
     def rules(self, table: Table = PERFORMANCE) -> dict[str, Rule]:
         """The catalogue by these terms."""
-        own = [rule for suite in self.own for rule in suite.rules]
+        own = [*anomalies.RULES, *(rule for suite in self.own for rule in suite.rules)]
         return catalogue(table, self.severities, self.thresholds, own)
 
 

@@ -59,12 +59,13 @@ class Delivery:
 def read(
     warehouse: Reader,
     manifest: Manifest,
-    standing: Mapping[str, Standing],
+    standing: Mapping[str, Standing] | None,
     days: Collection[date],
 ) -> Iterator[Delivery]:
     """Deliveries of the accounts whose campaigns' report came, up to the newest of ``days``.
 
-    Raises WarehouseError as the warehouse does.
+    ``standing`` are slices that are published already; None says that all are. Raises
+    WarehouseError as the warehouse does.
     """
     slices = [r for r in manifest.slices if is_ours(r)]
     if not slices or not days:
@@ -99,10 +100,12 @@ def is_ours(result: SliceResult) -> bool:
 
 
 def _under_audit(
-    slices: Iterable[SliceResult], standing: Mapping[str, Standing]
+    slices: Iterable[SliceResult], standing: Mapping[str, Standing] | None
 ) -> dict[str, set[date]]:
     """Days by account of which only what is under audit counts, and be it nothing."""
     found: dict[str, set[date]] = {}
+    if standing is None:
+        return found
     for result in slices:
         if result.slice.fingerprint() not in standing:
             found.setdefault(result.slice.account_id, set()).update(result.slice.window.dates())

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_liftos.quality.anomalies import RULES, Anomaly, anomalies, find
 from airflow_provider_liftos.quality.delivery import Cohort, Days, Delivery
-from airflow_provider_liftos.quality.findings import Finding, Status
+from airflow_provider_liftos.quality.findings import Finding, Status, Verdict
 from airflow_provider_liftos.quality.rules import Severity
 from airflow_provider_liftos.quality.settled import Standing
 from tests.bench import anomalies as bench
@@ -137,18 +137,6 @@ def test_more_clicks_than_impressions_are_odd_unless_they_are_few() -> None:
     assert "clicks_have_impressions" in names
 
 
-def test_a_day_that_costs_less_than_nothing_is_odd() -> None:
-    one = delivery({"c1": usual() | {TODAY: (10_000.0, 100.0, -0.01, 20.0)}, "c2": usual(90)})
-    assert ("days_spend_not_negative", "c1", Severity.HIGH) in told(one)
-
-
-def test_conversions_that_stop_are_told_once_they_cannot_be_late_any_more() -> None:
-    for late, expected in ((2, []), (3, [("no_gap_in_delivery", "", Severity.HIGH)])):
-        day = TODAY - timedelta(days=late)
-        days = usual() | {day: (*usual()[day][:3], 0.0)}
-        assert told(delivery({"c1": days}), *BACK[-9:]) == expected
-
-
 def test_fewer_alarms_than_one_a_month_and_nearly_all_that_matters_is_found() -> None:
     tally = bench.measure(range(201, 203))
     assert tally.rate() <= 1.5  # of a few seeds; the whole table is of twenty-five
@@ -186,7 +174,8 @@ def publish_history(scene: Scene, days: list[date] = BACK[-45:-3]) -> None:
 
 
 def look(scene: Scene, *results: object, **options: object) -> dict[str, Finding]:
-    found = find(scene, scene.manifest(*results), **options)  # type: ignore[arg-type]
+    given = {"standing": {}, **options}
+    found = find(scene, scene.manifest(*results), **given)  # type: ignore[arg-type]
     assert [f.rule for f in found] == [rule.name for rule in RULES]
     return {f.rule: f for f in found}
 
@@ -224,6 +213,34 @@ def test_slices_that_are_published_are_judged_as_they_are_there(scene: Scene) ->
     assert {f.status for f in found.values()} == {Status.PASSED}
 
 
+def test_published_days_are_judged_by_what_people_see(scene: Scene) -> None:
+    publish_history(scene)
+    result = scene.stage(cut(), loaded(scene, 4))
+    scene.publish(result)
+    again = replace(result, staged=())
+    assert look(scene, again, standing=None)["no_sudden_jump"].status is Status.FAILED
+    assert look(scene, again, standing=None)["no_gap_in_delivery"].status is Status.PASSED
+
+
+def test_severities_and_thresholds_are_the_users(scene: Scene) -> None:
+    publish_history(scene)
+    result = scene.stage(cut(), loaded(scene, 4))
+    graver = look(scene, result, severities={"no_sudden_jump": "critical"})["no_sudden_jump"]
+    assert (graver.severity, graver.status) == ("critical", Status.FAILED)
+    bolder = look(scene, result, thresholds={"no_sudden_jump": 1000.0})["no_sudden_jump"]
+    assert bolder.status is Status.PASSED
+
+
+def test_a_gate_that_blocks_on_jumps_holds_the_account_back(scene: Scene) -> None:
+    publish_history(scene)
+    result = scene.stage(cut(), loaded(scene, 4))
+    [lenient] = scene.audit(result).decisions
+    assert lenient.verdict is Verdict.WARN
+    [strict] = scene.audit(result, severities={"no_sudden_jump": "critical"}).decisions
+    assert strict.verdict is Verdict.QUARANTINE
+    assert any("no_sudden_jump" in reason for reason in strict.reasons)
+
+
 def test_without_history_seasons_do_not_apply(scene: Scene) -> None:
     found = look(scene, scene.stage(cut(), loaded(scene, 4)))
     assert found["no_sudden_jump"].status is Status.NOT_APPLICABLE
@@ -243,7 +260,7 @@ def test_other_organizations_and_failed_slices_say_nothing(scene: Scene) -> None
     scene.con.execute("UPDATE liftos.loads SET org_id = 'other'")
     found = look(scene, scene.stage(cut(), loaded(scene, 4)))
     assert found["no_sudden_jump"].status is Status.NOT_APPLICABLE
-    assert find(scene, scene.manifest(scene.failed(cut()))) == ()
+    assert find(scene, scene.manifest(scene.failed(cut())), standing={}) == ()
 
 
 def ads(scene: Scene, table: str, rows: list[dict[str, object]], *, staged: bool = False) -> None:
