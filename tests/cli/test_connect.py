@@ -78,8 +78,9 @@ def test_consenting_writes_the_connection_and_says_what_was_found(scene, platfor
     assert len(tokens) > 3
     addressless = re.sub(r"http://\S+", "", said)
     assert not [one for one in tokens if str(one) in addressless and one != "sandbox-client"]
-    [connected, asked] = AuditLog(config.state_store(), "default").entries()
-    assert (asked.action, connected.action) == ("asked_consent", "connected")
+    log = AuditLog(config.state_store(), "default")
+    for step in ("asked_consent", "connected"):
+        assert [one.subject for one in log.entries(action=step)] == [f"liftos_{platform}_default"]
 
 
 def test_strangers_are_turned_away_and_the_answer_still_comes(scene, capsys):

@@ -54,7 +54,9 @@ def decide(platform: str, url: str, decision: str = "allow", ticked=None) -> dic
 
 
 def entries(org: str = "default") -> list[tuple[str, str, str, Mapping]]:
-    found = AuditLog(config.state_store(), org).entries()
+    """Steps of connecting, oldest first: who, what, of which connection, and its detail."""
+    steps = (consent.ASKED, consent.CONNECTED, consent.FAILED)
+    found = [e for e in AuditLog(config.state_store(), org).entries() if e.action in steps]
     return [(e.actor, e.action, e.subject, e.detail) for e in reversed(found)]
 
 

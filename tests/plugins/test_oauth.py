@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.hooks.consent import Connected
+from airflow_provider_liftos.hooks.consent import ASKED, CONNECTED, FAILED, Connected
 from airflow_provider_liftos.hooks.stored import Stored
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.plugins import oauth, oauth_pages
@@ -98,7 +98,9 @@ class Scene:
         return self.decide(self.press(platform).headers["location"], platform, decision)
 
     def entries(self):
-        return list(reversed(AuditLog(config.state_store(), "default").entries()))
+        """Steps of connecting, oldest first."""
+        found = AuditLog(config.state_store(), "default").entries()
+        return [one for one in reversed(found) if one.action in (ASKED, CONNECTED, FAILED)]
 
     def token(self, platform: str = "meta") -> str | None:
         extra = self.connections.extra(f"liftos_{platform}_default")
