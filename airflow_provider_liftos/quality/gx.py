@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -143,11 +144,13 @@ def _library() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # older versions would call home
     # Before the import, which logs; what goes wrong later is told by the judgements.
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-    import great_expectations
-    import great_expectations.data_context.types.base as noisy  # sets a level of its own
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of modules that Python has renamed; nobody's business
+        import great_expectations
+        import great_expectations.data_context.types.base as noisy  # sets a level of its own
 
-    noisy.logger.setLevel(logging.CRITICAL)
-    import airflow_provider_liftos.quality.expectations  # noqa: F401  registers our own
+        noisy.logger.setLevel(logging.CRITICAL)
+        import airflow_provider_liftos.quality.expectations  # noqa: F401  registers our own
 
     return great_expectations
 
