@@ -145,6 +145,7 @@ class LiftosHook(BaseHook):
         try:
             credentials = self.credentials()
             worked, words = probe(self.platform, credentials, tokens.asked_for(credentials))
+            tokens.note_test(self.platform, credentials, worked=worked)
         except LiftosError as error:
             worked, words = False, str(error)
         return worked, "; ".join((words, *shadowed(self.platform)))

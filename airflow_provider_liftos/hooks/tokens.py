@@ -44,3 +44,19 @@ def asked_for(credentials: Credentials) -> Tokens | None:
             return Tokens(store, credentials.org_id, credentials.conn_id, ring, insist=True)
     except LiftosError:
         return None
+
+
+def note_test(platform: Platform, credentials: Credentials, *, worked: bool) -> None:
+    """Write down that a person tested the connection; where that cannot be, the test still counts.
+
+    Who it was Airflow does not tell; its API server tests connections under names of its own.
+    """
+    from contextlib import suppress
+
+    from airflow_provider_liftos.state.audit_log import AuditLog
+    from airflow_provider_liftos.state.tokens import process
+
+    with suppress(LiftosError):
+        audit = AuditLog(config.state_store(), credentials.org_id)
+        detail = {"platform": platform.name, "worked": worked}
+        audit.note(process(), "tested", credentials.conn_id, detail)

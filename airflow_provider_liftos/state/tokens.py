@@ -141,7 +141,7 @@ class Tokens:
 
     def acquire(self, root: str) -> int | None:
         """The lease under which tokens of that credential are exchanged, or None while held."""
-        return self._leases.acquire(f"token/{root}", _process(), LEASE_SECONDS)
+        return self._leases.acquire(f"token/{root}", process(), LEASE_SECONDS)
 
     def release(self, root: str, lease: int) -> None:
         """Give it back."""
@@ -235,7 +235,7 @@ class Tokens:
 
     def _note(self, action: str, kept: Kept | None, detail: Mapping[str, Any]) -> None:
         facts = {"generation": kept.generation if kept else 0, **detail}
-        AuditLog(self._store, self._org_id).note(_process(), action, self._conn_id, facts)
+        AuditLog(self._store, self._org_id).note(process(), action, self._conn_id, facts)
 
 
 def context(row: Mapping[str, Any]) -> str:
@@ -248,5 +248,6 @@ def _fields(kept: Kept) -> dict[str, Any]:
     return {name: getattr(kept, name) for name in Kept.__slots__}
 
 
-def _process() -> str:
+def process() -> str:
+    """Who acts where no person does: host and process."""
     return f"{socket.gethostname()}/{os.getpid()}"

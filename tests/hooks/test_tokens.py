@@ -23,6 +23,7 @@ from airflow_provider_liftos.hooks.liftos import open_session
 from airflow_provider_liftos.hooks.meta import MetaHook
 from airflow_provider_liftos.model.errors import ConfigurationError, NotAuthorized
 from airflow_provider_liftos.sandbox.wire.google_ads.oauth import ROTATING
+from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.keyring import new_key
 from airflow_provider_liftos.transport.client import AsyncHttpSender, HttpSender
 from airflow_provider_liftos.transport.flow import arun, run
@@ -124,6 +125,16 @@ def test_a_refresh_token_that_is_gone_is_said_once_and_not_sent_again(keyed):
     assert exchanges(keyed) == 2  # a person asked
     add_google(keyed)
     assert GoogleAdsHook().accounts()
+
+
+def test_a_test_is_written_down(keyed):
+    MetaHook().test_connection()
+    keyed.connect("bad", token="wrong-token")
+    MetaHook("bad").test_connection()
+    entries = AuditLog(keyed.store, "default").entries(action="tested")
+    assert {(e.subject, e.detail["worked"]) for e in entries} == {
+        ("liftos_meta_default", True), ("bad", False),
+    }  # fmt: skip
 
 
 def test_metas_user_token_is_exchanged_in_time_and_the_sdk_gets_the_younger(keyed):
