@@ -41,6 +41,7 @@ class TokenServer:
     def __init__(self, *, strict: bool, lifetime: float = 3600.0, delay: float = 0.0) -> None:
         self.strict, self.lifetime, self.delay = strict, lifetime, delay
         self.exchanges: list[str] = []
+        self.arrived = threading.Event()
         self.refusals: list[str] = []
         self.used: list[str] = []
         self.on_use: Callable[[str], None] = lambda _token: None
@@ -91,6 +92,7 @@ class TokenServer:
                 if "refresh_token" not in form:
                     return  # whoever asked was killed amid the question
                 made = server.exchange(form["refresh_token"][0])
+                server.arrived.set()
                 time.sleep(random.uniform(0, server.delay))
                 refused = {"error": {"code": 190, "message": "invalid_grant"}}
                 self._answer(400 if made is None else 200, made or refused)
