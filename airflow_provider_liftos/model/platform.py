@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -237,14 +238,26 @@ class Caller(Protocol):
 class Field:
     """A field of a record and the unified column it fills; ``""`` keeps it in ``details``.
 
-    ``expression`` is SQL over the raw columns where a plain
-    cast is not enough.
+    ``expression`` is SQL over the raw columns where a plain cast is not enough. ``since`` is the
+    first API version that has it, ``until`` the first that has it no more; rows of others lack it.
     """
 
     source: str
     column: str = ""
     kind: Kind = Kind.TEXT
     expression: str = ""
+    since: str = ""
+    until: str = ""
+
+    def is_in(self, version: str) -> bool:
+        """Whether that API version has it."""
+        spoken = _number(version)
+        begun = not self.since or spoken >= _number(self.since)
+        return begun and (not self.until or spoken < _number(self.until))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +292,10 @@ class Stream:
     def sources(self) -> tuple[str, ...]:
         """Names to ask the platform for."""
         return tuple(dict.fromkeys(f.source for f in self.fields))
+
+    def sources_in(self, version: str) -> tuple[str, ...]:
+        """Those of them that an API version has."""
+        return tuple(dict.fromkeys(f.source for f in self.fields if f.is_in(version)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

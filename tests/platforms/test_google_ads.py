@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_liftos.hooks.google_ads import _Kept
 from airflow_provider_liftos.model.errors import ConfigurationError, Missing, NotAuthorized
-from airflow_provider_liftos.model.platform import Coverage
+from airflow_provider_liftos.model.platform import Coverage, Streamed
 from airflow_provider_liftos.model.report import Ids, Level, Report, Slice
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.platforms import get
@@ -223,10 +224,28 @@ def test_clicks_are_kept_for_ninety_days_less_one_for_zones() -> None:
 def test_every_field_of_every_breakdown_exists_in_every_version() -> None:
     names = [one.field for view in resources.VIEWS.values() for one in view.breakdowns.values()]
     names += [one.field for one in resources.SEGMENTS.values()]
-    names += [name for stream in GOOGLE.streams for name in stream.sources]
     for version in (v.name for v in GOOGLE.versions[:4]):
-        missing = [name for name in names if schema.leaf(version, name) is None]
+        of_streams = [name for stream in GOOGLE.streams for name in stream.sources_in(version)]
+        missing = [name for name in names + of_streams if schema.leaf(version, name) is None]
         assert not missing, version
+
+
+def test_fields_that_come_or_go_are_asked_for_in_their_versions_alone(google: Harness) -> None:
+    ended = "customer.conversion_tracking_setting.enhanced_conversions_for_leads_enabled"
+    begun = "customer.conversion_tracking_setting.enablement_setting"
+    for version, has, lacks in (("v25", ended, begun), ("v26", begun, ended)):
+        assert schema.leaf(version, lacks) is None, "the bounds are as narrow as can be"
+        session = google.session()
+        session.credentials = replace(session.credentials, version=version)
+        [cut] = google.slices([], streams=["accounts"])
+        reading = GOOGLE.reading(cut, session.credentials)
+        assert isinstance(reading, Streamed)
+        asked = (reading.request.body or b"").decode("utf-8", "replace")
+        assert (has in asked, lacks in asked) == (True, False)
+        rows = run(
+            session.stream(reading.request, lambda it=reading: _Kept(it.decoder())), google.sender
+        )
+        assert rows
 
 
 def test_countries_are_known_by_criterion() -> None:

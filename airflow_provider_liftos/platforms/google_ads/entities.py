@@ -70,9 +70,9 @@ def _bound(which: str) -> str:
 
 def _stream(name: str, resource: str, *fields: Field, told: Changes | None = None) -> Stream:
     """A listing; what an expression needs beside its source must be a field, too."""
-    names = tuple(dict.fromkeys(field.source for field in fields))
 
     def read(cut: Slice, credentials: Credentials) -> Streamed:
+        names = dict.fromkeys(field.source for field in fields if field.is_in(credentials.version))
         asked = [one for one in names if one not in cut.without]
         leaves = [leaf for one in asked if (leaf := schema.leaf(credentials.version, one))]
         ids = cut.ids.values if cut.ids else ()
@@ -97,6 +97,10 @@ STREAMS = (
         Field(source=_ZONE, column="timezone"),
         Field(source="customer.auto_tagging_enabled"),
         Field(source="customer.test_account"),
+        # One replaced the other; either is null in rows of versions that lack it.
+        Field(source="customer.conversion_tracking_setting.enhanced_conversions_for_leads_enabled",
+              until="v26"),
+        Field(source="customer.conversion_tracking_setting.enablement_setting", since="v26"),
     ),
     _stream(
         "campaigns", "campaign",
