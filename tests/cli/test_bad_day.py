@@ -33,19 +33,21 @@ class Played:
         self.published = {"1001": LATE}
         self.spend = 5.0
         self.held = ["1002 basic:ad 2026-11-18..2026-11-20: key_unique"]
-        self.runs: list[dict[str, Any]] = []
 
     def wait_for_dag(self, dag_id: str) -> None: ...
 
     def unpause(self, dag_id: str) -> None: ...
 
+    def dag_runs(self, dag_id: str) -> list[dict[str, str]]:
+        return [{"dag_run_id": "run 1"}]
+
     def post_dag_run(self, dag_id: str, conf: dict[str, Any]) -> str:
-        self.runs.append(conf)
-        return f"run {len(self.runs)}"
+        return "run 2"
 
     def wait_dag_run(self, dag_id: str, run_id: str, timeout: float) -> str:
-        (self._first if run_id == "run 1" else self._second)()
-        return self.states[len(self.runs) - 1]
+        first = run_id == "run 1"
+        (self._first if first else self._second)()
+        return self.states[0 if first else 1]
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, str]]:
         done = [{"task_id": "audit", "state": "success"}]
