@@ -20,7 +20,12 @@ from airflow_provider_liftos.model.errors import (
     ReportFailed,
     VersionGone,
 )
-from airflow_provider_liftos.model.platform import Pending, ReportState, ReportStatus
+from airflow_provider_liftos.model.platform import (
+    AsyncReport,
+    Pending,
+    ReportState,
+    ReportStatus,
+)
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Judgement, VendorError, Verdict, judge
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
@@ -60,20 +65,8 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
         return count(points.values())
     limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
-        asked = [pending(point) for point in batch]
-        request = reports.poll(asked)
-        statuses: Sequence[ReportStatus]
-        try:
-            statuses = yield from session.call(
-                request,
-                lambda body, asked=asked: reports.statuses(body, asked),  # type: ignore[misc]
-            )
-        except LiftosError as error:
-            statuses = [_refused(error, asked)]
-        yield from session.pace.heed(request, _told(asked, statuses))
-        judged = [_judged(session, status) for status in statuses]
-        statuses = [status for status, _ in judged]
-        by_id = {status.report_id: status for status in statuses}
+        judged = yield from _ask(session, reports, [pending(point) for point in batch])
+        by_id = {status.report_id: status for status, _ in judged}
         secrets = session.credentials.secrets.values()
         changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now, secrets)]
         if changed:
@@ -82,16 +75,37 @@ def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progres
         for judgement in refused:
             if judgement.verdict is Verdict.REAUTHORIZE:
                 raise session.refusal(judgement, None, None)
-        limited += [one for one in refused if one.verdict is Verdict.THROTTLED]
-        if dead := [one for one in refused if one.verdict is Verdict.VERSION_DEAD]:
-            gone = session.refusal(dead[0], None, None)
-            if not isinstance(gone, VersionGone):
-                raise gone
-            session.outlive(gone)
+        limited += refused
     if limited and len(limited) == len(waiting):
         shortest = min(limited, key=_wait)
         raise session.refusal(shortest, None, None, retry_at=now + _wait(shortest))
     return count(points.values())
+
+
+def _ask(
+    session: Session, reports: AsyncReport, asked: Sequence[Pending]
+) -> Flow[list[tuple[ReportStatus, Judgement | None]]]:
+    """Statuses, and what keeps the platform from telling them.
+
+    Asked anew where the answer is that the API version is dead: until it is replaced nobody hears
+    how a report is coming along, and it would seem to take for ever.
+    """
+    while True:
+        request = reports.poll(asked)
+        statuses: Sequence[ReportStatus]
+        try:
+            statuses = yield from session.call(request, lambda body: reports.statuses(body, asked))
+        except LiftosError as error:
+            statuses = [_refused(error, asked)]
+        yield from session.pace.heed(request, _told(asked, statuses))
+        judged = [_judged(session, status) for status in statuses]
+        dead = [one for _, one in judged if one and one.verdict is Verdict.VERSION_DEAD]
+        if not dead:
+            return judged
+        gone = session.refusal(dead[0], None, None)
+        if not isinstance(gone, VersionGone):
+            raise gone
+        session.outlive(gone)
 
 
 def _refused(error: LiftosError, asked: Sequence[Pending]) -> ReportStatus:

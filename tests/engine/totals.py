@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from airflow_provider_liftos.engine.manifest import Manifest
@@ -32,12 +33,27 @@ def staged(done: Manifest) -> Sums:
 
 def truth(platform: Platform, sandbox: Sandbox, cuts: Sequence[Slice]) -> Sums:
     """Of the reports asked for, at the level of ads."""
+    return _truth(platform, sandbox, [(cut, {}) for cut in cuts])
+
+
+def expected(platform: Platform, sandbox: Sandbox, done: Manifest) -> Sums:
+    """The same as it was when each of a manifest's reports was asked for."""
+    moments = [datetime.fromtimestamp(cut.as_of, UTC).isoformat() for cut in done.slices]
+    cuts = [cut.slice for cut in done.slices]
+    return _truth(
+        platform, sandbox, [(c, {"as_of": m}) for c, m in zip(cuts, moments, strict=True)]
+    )
+
+
+def _truth(
+    platform: Platform, sandbox: Sandbox, cuts: Sequence[tuple[Slice, dict[str, str]]]
+) -> Sums:
     found: dict[tuple[str, str], list[Decimal]] = {}
-    for cut in cuts:
+    for cut, moment in cuts:
         if cut.report is None:
             continue
         since, until = str(cut.window.since), str(cut.window.until)
-        asked = {"account": cut.account_id, "level": "ad", "since": since, "until": until}
+        asked = {"account": cut.account_id, "level": "ad", "since": since, "until": until} | moment
         for row in sandbox.truth(platform=platform.name, **asked)["rows"]:
             sums = found.setdefault((cut.account_id, row["date"]), [Decimal(0)] * 6)
             values = (1, *(row[metric] or 0 for metric in METRICS))
