@@ -60,6 +60,7 @@ CELLS = (
 )
 
 DOES_NOT_APPLY: Mapping[str, str] = {
+    "rows_changed": "only rows of Meta can be made wrong",
     "job_failed": "nothing is prepared: answers come at once",
     "job_skipped": "nothing is prepared: answers come at once",
     "job_stuck": "nothing is prepared: answers come at once",

@@ -68,6 +68,7 @@ CELLS = (
 )  # fmt: skip
 
 DOES_NOT_APPLY: Mapping[str, str] = {
+    "rows_changed": "only rows of Meta can be made wrong",
     "utilisation": "no answer of TikTok's tells how much of a limit is used",
     "proof_required": "TikTok knows no signed calls; the token is all there is",
     "batch_null": "TikTok has no batches: a call is about one task",
