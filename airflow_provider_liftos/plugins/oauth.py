@@ -122,13 +122,18 @@ def redirect_uri() -> str:
     Raises:
         ConfigurationError: the setting is empty.
     """
-    base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    base = _address()
     if not base:
         raise ConfigurationError(
             "Airflow does not know its own address",
             hint="Set [api] base_url to what people type into their browsers.",
         )
     return f"{base}/liftos{_CALLBACK}"
+
+
+def _address() -> str:
+    """What people type into their browsers; empty where nobody has set it."""
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def may_edit(user: Any, conn_id: str | None) -> bool:
@@ -160,7 +165,10 @@ def _sign_in(request: Request, root: str) -> Response:
         words = "Your session has ended meanwhile. Sign in, and connect again."
         return pages.problem(words, root, status=401)
     above = root.removesuffix("/liftos")
-    back = quote(redirect_uri().removesuffix(_CALLBACK) + request.url.path.removeprefix(root))
+    base = _address()
+    # Without an address of its own a path must do: the request's word for its host is not taken.
+    path = request.url.path.removeprefix(root)
+    back = quote(f"{base}/liftos{path}" if base else f"{root}{path}")
     return RedirectResponse(f"{above}/api/v2/auth/login?next={back}", status_code=_TO_LOGIN)
 
 

@@ -261,6 +261,17 @@ def test_nobody_is_sent_to_the_login_and_comes_back(scene):
     assert scene.press().status_code == 401
 
 
+@pytest.mark.parametrize("page", ["connect", "oauth/result/0123abcd"])
+def test_nobody_finds_the_login_where_airflow_does_not_know_its_own_address(
+    scene, monkeypatch, page
+):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
+    scene.user = None
+    reply = scene.http.get(f"/air/liftos/{page}", headers={"Host": "evil.example"})
+    assert reply.status_code == 303
+    assert reply.headers["location"] == f"/air/api/v2/auth/login?next=/air/liftos/{page}"
+
+
 def test_without_a_session_an_answer_goes_nowhere_and_its_code_with_it(scene):
     address = scene.answer()
     scene.user = None
