@@ -7,7 +7,7 @@ letters() { random | tr -d '=_-'; }
 
 while IFS= read -r line; do
   case "${line}" in
-    FERNET_KEY= | JWT_SECRET= | API_SECRET_KEY=) echo "${line}$(random)" ;;
+    FERNET_KEY= | JWT_SECRET= | API_SECRET_KEY= | LIFTOS_CREDENTIAL_KEYS=) echo "${line}$(random)" ;;
     *_PASSWORD=) echo "${line}$(letters)" ;;
     *) echo "${line}" ;;
   esac

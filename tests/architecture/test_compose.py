@@ -18,6 +18,7 @@ import yaml
 from airflow_provider_liftos.hooks.config import OPTIONS
 from airflow_provider_liftos.provider_info import get_provider_info
 from airflow_provider_liftos.sandbox.cli import _split
+from airflow_provider_liftos.state.keyring import KeyRing
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "include" / "compose"
@@ -95,7 +96,10 @@ def test_volumes_are_declared_or_exist(name: str) -> None:
 def test_no_secret_has_a_default() -> None:
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|FERNET", key) and key.rpartition("__")[2] != "ALL_ADMINS":
+            if (
+                re.search("PASSWORD|SECRET|FERNET|CREDENTIAL", key)
+                and key.rpartition("__")[2] != "ALL_ADMINS"
+            ):
                 assert re.fullmatch(r"\$\{\w+:\?.*\}", value), f"{name}: {key}"
     for variable in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)[^?\w}]*-", TEXT):
         raise AssertionError(f"{variable} has a default")
@@ -108,12 +112,20 @@ def test_every_variable_is_in_the_example_and_the_other_way_round() -> None:
 
 def test_fresh_keys_differ_and_fit() -> None:
     one, other = new_env(), new_env()
-    for key in ("FERNET_KEY", "JWT_SECRET", "API_SECRET_KEY"):
+    for key in ("FERNET_KEY", "JWT_SECRET", "API_SECRET_KEY", "LIFTOS_CREDENTIAL_KEYS"):
         assert len(base64.urlsafe_b64decode(one[key])) == 32
         assert one[key] != other[key]
     for key in ("POSTGRES_PASSWORD", "LIFTOS_DB_PASSWORD"):
         assert re.fullmatch(r"[A-Za-z0-9]{30,}", one[key])
         assert one[key] != other[key]
+
+
+def test_tokens_are_sealed_everywhere_with_the_key_of_the_environment() -> None:
+    sealed = KeyRing.read(new_env()["LIFTOS_CREDENTIAL_KEYS"]).seal(b"token", context="")
+    assert sealed
+    for name in {*AIRFLOW, "init"}:
+        given = SERVICES[name]["environment"]["AIRFLOW__LIFTOS__CREDENTIAL_KEYS"]
+        assert given == "${LIFTOS_CREDENTIAL_KEYS:?}"
 
 
 def test_every_airflow_option_exists() -> None:
