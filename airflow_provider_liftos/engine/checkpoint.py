@@ -35,7 +35,7 @@ class Checkpoint:
     """One slice of one task. ``error`` holds code, subcode and message of the last failure.
 
     ``attempts`` counts submissions, ``failures`` those that the platform itself gave up, and
-    ``wasted`` remote reports that nobody will read.
+    ``wasted`` remote reports that nobody will read; ``restarts``, reads that a limit broke off.
     """
 
     slice: Slice
@@ -53,6 +53,7 @@ class Checkpoint:
     dropped: tuple[str, ...] = ()
     split_by: str = ""
     failures: int = 0
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,7 @@ class Checkpoints:
                     "files": [asdict(f) for f in point.files],
                     "split_by": point.split_by,
                     "failures": point.failures,
+                    "restarts": point.restarts,
                 }
             ),
             "error": json.dumps(point.error),
@@ -228,6 +230,7 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
         files=tuple(File(**f) for f in manifest.get("files", ())),
         split_by=manifest.get("split_by", ""),
         failures=manifest.get("failures", 0),
+        restarts=manifest.get("restarts", 0),
         error=json.loads(row["error"] or "{}"),
         dropped=tuple(json.loads(row["dropped"] or "[]")),
         **{name: row[name] for name in same},
@@ -279,7 +282,7 @@ def given_up(points: Iterable[Checkpoint]) -> list[Checkpoint]:
         point.dropped = tuple(name for name in point.dropped if name not in metrics)
         point.wasted += point.report_id is not None
         point.state, point.report_id, point.deadline = PLANNED, None, None
-        point.failures, point.files, point.error = 0, (), {}
+        point.failures, point.restarts, point.files, point.error = 0, 0, (), {}
     return found
 
 

@@ -16,6 +16,7 @@ from airflow_provider_liftos.engine import fetch, polling, results, split, turns
 from airflow_provider_liftos.engine.checkpoint import Checkpoint, Checkpoints
 from airflow_provider_liftos.engine.manifest import File, Manifest
 from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.engine.stint import Finished, Options, Waiting
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
     FieldGone,
@@ -38,6 +39,8 @@ from airflow_provider_liftos.model.wire import Lane, Verdict
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
 from airflow_provider_liftos.transport.session import Session
 
+__all__ = ["Extraction", "Finished", "Options", "Waiting"]
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -46,41 +49,11 @@ _MOST_IN_VAIN = 64
 _MOST_FAILURES = 512
 """Failed reports, without and with any that worked, after which a planned slice is given up."""
 
+_MOST_RESTARTS = 3
+"""Reads that a limit broke off, after which a slice is too large for it: less is asked for."""
+
 _PATIENCE = 300.0
 """Seconds; for a longer pause of some accounts, finished reports of the others do not wait."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How hard to try. ``report_timeout`` in seconds, None for the platform's own.
-
-    On the ``last_try`` an account that is out of reach is given up, for the sake of the others.
-    A ``new_try`` tries again what an earlier one gave up, and looks whether its files are whole;
-    a stint after a deferral is none.
-    """
-
-    report_attempts: int = 2
-    report_timeout: float | None = None
-    page_size: int | None = None
-    fetch_threads: int = 4
-    last_try: bool = False
-    new_try: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """Nothing to do before ``until`` (epoch seconds; None: until reports change)."""
-
-    running: int
-    until: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """Every slice ended, well or not."""
-
-    manifest: Manifest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -283,7 +256,7 @@ class Extraction:
             reading = self.session.platform.asynchronous().result(polling.pending(point))
         return fetch.rows(
             self.session, turns.in_lane(reading, self._lane(cut)), self.staging, folder,
-            page_size=self.options.page_size, now=self._now,
+            page_size=self.options.page_size, now=self._now, restarts=point.restarts,
         )  # fmt: skip
 
     # -- when something goes wrong --------------------------------------------------------------
@@ -334,8 +307,18 @@ class Extraction:
         account_id = point.slice.account_id
         if isinstance(pause, CircuitOpen) and account_id in self._lost:
             self._give_up(point, pause)
+            return
+        self._pause(account_id, pause)
+        if isinstance(pause, Throttled) and pause.begun:
+            self._read_anew(point, pause)
+
+    def _read_anew(self, point: Checkpoint, pause: Throttled) -> None:
+        """Begin again at its first page, in another stint; a slice that never ends gets smaller."""
+        point.restarts += 1
+        if point.restarts > _MOST_RESTARTS:
+            self._shrink(point, pause)
         else:
-            self._pause(account_id, pause)
+            self.checkpoints.save(point)
 
     def _out_of_reach(self, point: Checkpoint, error: Unavailable) -> None:
         if point.state == cp.INTENT:

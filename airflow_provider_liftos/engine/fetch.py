@@ -17,15 +17,23 @@ from airflow_provider_liftos.model.errors import (
 )
 from airflow_provider_liftos.model.platform import Decoder, Page, Paged, Reading, Streamed
 from airflow_provider_liftos.transport.flow import Flow, Sleep
+from airflow_provider_liftos.transport.pace import LONGEST_SLEEP
 from airflow_provider_liftos.transport.session import Session
 
 SMALLEST_PAGE = 10
 _READY_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 
+_CHEAP = 10
+"""Pages that may be read a second time rather than keep a worker's slot for a long wait.
+
+A read that is broken off begins again at its first page: cursors end, and rows may have changed
+meanwhile. Those pages are taken from the very limit that is used up, so only few are, and only
+once per slice: a limit that lets no more than a few pages pass would else be read against for ever.
+"""
+
 _LONGEST_WAIT = 900.0
 _PATIENCE = 3600.0
-"""Seconds to wait for a limit amid a read, at once and for one page: begun reads must end, since
-one that ends early begins again at its first page. The first page itself may wait elsewhere."""
+"""Seconds to wait in the slot for a limit amid any other read, at once and for one page."""
 
 
 def rows(
@@ -36,15 +44,16 @@ def rows(
     *,
     page_size: int | None = None,
     now: Callable[[], float] = time.time,
+    restarts: int = 0,
 ) -> Flow[tuple[File, ...]]:
-    """All rows of a reading; the files written."""
+    """All rows of a reading; the files written. ``restarts`` says how often it was broken off."""
     if isinstance(reading, Streamed):
         decoder = reading.decoder
         begin = lambda: _Intake(decoder(), RawWriter(staging, folder))  # noqa: E731
         return (yield from session.stream(reading.request, begin))
     if page_size:
         reading = replace(reading, page_size=page_size)
-    return (yield from pages(session, reading, staging, folder, now))
+    return (yield from pages(session, reading, staging, folder, now, restarts))
 
 
 class _Intake:
@@ -71,22 +80,35 @@ def pages(
     staging: Staging,
     folder: str,
     now: Callable[[], float] = time.time,
+    restarts: int = 0,
 ) -> Flow[tuple[File, ...]]:
     """Follow the cursor to its end; the files written.
 
-    Raises Throttled when the first page must wait for long, or a later one for very long.
+    Raises Throttled when the first page must wait for long; a later one too, if few were read and
+    none of them for a second time (``restarts``), and else when it must wait for very long.
     A page that is too much is asked for again at half the size, down to SMALLEST_PAGE, and then
     TooMuchData is raised. A result that is not readable yet is asked for again for half a minute.
     """
     writer = RawWriter(staging, folder)
+    try:
+        yield from _follow(session, reading, writer, now, restarts)
+        return writer.close()
+    finally:
+        writer.discard()
+
+
+def _follow(
+    session: Session, reading: Paged, writer: RawWriter, now: Callable[[], float], restarts: int
+) -> Flow[None]:
     cursor: str | None = None
     size = reading.page_size
     seen: set[str] = set()
     while True:
-        page, size = yield from _page(session, reading, size, cursor, now)
+        longest = _longest(len(seen), restarts)
+        page, size = yield from _page(session, reading, size, cursor, now, longest)
         writer.write(page.rows)
         if page.cursor is None:
-            return writer.close()
+            return
         cursor = page.cursor
         if cursor in seen:
             raise Unavailable(
@@ -96,15 +118,23 @@ def pages(
         seen.add(cursor)
 
 
+def _longest(pages_read: int, restarts: int) -> float:
+    """Seconds to wait in the slot for the next page; what takes longer is for another stint."""
+    if not pages_read:
+        return 0.0
+    return _LONGEST_WAIT if restarts or pages_read > _CHEAP else LONGEST_SLEEP
+
+
 def _page(
     session: Session,
     reading: Paged,
     size: int,
     cursor: str | None,
     now: Callable[[], float],
+    longest: float,
 ) -> Flow[tuple[Page, int]]:
     pauses = list(_READY_PAUSES)
-    patience = _PATIENCE if cursor else 0.0
+    patience = _PATIENCE
     while True:
         try:
             page = yield from session.call(reading.request(size, cursor), reading.page)
@@ -120,7 +150,8 @@ def _page(
             yield Sleep(pauses.pop(0))
         except Throttled as error:
             wait = max(error.retry_at - now(), 1.0)
-            if wait > min(_LONGEST_WAIT, patience):
+            if wait > min(longest, patience):
+                error.begun = cursor is not None
                 raise
             patience -= wait
             session.usage.throttled_seconds += wait

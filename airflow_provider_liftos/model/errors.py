@@ -114,11 +114,15 @@ class PlatformError(LiftosError):
 
 
 class Throttled(PlatformError):
-    """The platform, or our own limiter, asks us to wait until ``retry_at`` (epoch seconds)."""
+    """The platform, or our own limiter, asks us to wait until ``retry_at`` (epoch seconds).
+
+    ``begun`` says that a read was broken off by it, of which pages had come already.
+    """
 
     def __init__(self, message: str, *, retry_at: float, **facts: object) -> None:
         super().__init__(message, **facts)  # type: ignore[arg-type]
         self.retry_at = retry_at
+        self.begun = False
 
 
 class Unavailable(PlatformError):

@@ -23,7 +23,9 @@ def page(rows: Sequence[Any], after: str | None = None, **parts: Any) -> Any:
     return answer({"data": list(rows), "paging": paging | parts})
 
 
-def read(folder: Any, *answers: Any, size: int = 100) -> tuple[list[Any], Caller]:
+def read(
+    folder: Any, *answers: Any, size: int = 100, restarts: int = 0
+) -> tuple[list[Any], Caller]:
     from airflow_provider_liftos.transport.flow import run
     from tests.transport.conftest import Script
 
@@ -35,7 +37,9 @@ def read(folder: Any, *answers: Any, size: int = 100) -> tuple[list[Any], Caller
         return wire.edge("1/insights", (), limit, after)
 
     reading = Paged(request=ask, page=wire.page, page_size=size)
-    flow = fetch.pages(caller.session, reading, staging, f"{folder}/staging/raw", caller.clock.now)
+    flow = fetch.pages(
+        caller.session, reading, staging, f"{folder}/staging/raw", caller.clock.now, restarts
+    )
     files = run(flow, caller.script, caller.sleep)
     return [json.loads(line) for file in files for line in lines(staging, file)], caller
 
@@ -87,24 +91,43 @@ def busy(minutes: float) -> Any:
     return answer(refusal(80000), 400, **{"x-business-use-case-usage": {"501": use}})
 
 
-def test_a_read_that_has_begun_waits_for_its_limit_and_goes_on(tmp_path: Any) -> None:
-    rows, caller = read(tmp_path, page([1], "a"), busy(10), page([2], "b"), busy(14), page([3]))
+def test_a_read_that_was_broken_off_once_waits_for_its_limit_and_goes_on(tmp_path: Any) -> None:
+    answers = page([1], "a"), busy(10), page([2], "b"), busy(14), page([3])
+    rows, caller = read(tmp_path, *answers, restarts=1)
     assert rows == [1, 2, 3]
     assert [r.query.get("after") for r in caller.script.sent] == [None, "a", "a", "b", "b"]
     assert sum(caller.slept) == caller.session.usage.throttled_seconds == 24 * 60
 
 
-@pytest.mark.parametrize("answers", [[busy(10)], [page([1], "a"), busy(16)]])
-def test_a_long_wait_for_the_first_page_or_a_very_long_one_is_for_others(
-    tmp_path: Any, answers: list[Any]
+def test_a_read_of_many_pages_waits_for_its_limit_rather_than_begin_again(tmp_path: Any) -> None:
+    many = [page([n], f"c{n}") for n in range(11)]
+    rows, caller = read(tmp_path, *many, busy(10), page([11]))
+    assert rows == list(range(12))
+    assert sum(caller.slept) == 600
+
+
+@pytest.mark.parametrize(
+    ("answers", "restarts", "begun"),
+    [
+        ([busy(2)], 0, False),
+        ([busy(2)], 1, False),
+        ([page([1], "a"), busy(2)], 0, True),
+        ([*(page([n], f"c{n}") for n in range(10)), busy(2)], 0, True),
+        ([page([1], "a"), busy(16)], 1, True),
+    ],
+)
+def test_no_slot_is_kept_for_a_wait_that_costs_little_elsewhere_or_is_very_long(
+    tmp_path: Any, answers: list[Any], restarts: int, begun: bool
 ) -> None:
-    with pytest.raises(Throttled):
-        read(tmp_path, *answers)
+    with pytest.raises(Throttled) as caught:
+        read(tmp_path, *answers, restarts=restarts)
+    assert caught.value.begun is begun
+    assert not list((tmp_path / "staging").rglob("*.zst"))
 
 
 def test_no_page_is_waited_for_without_end(tmp_path: Any) -> None:
     with pytest.raises(Throttled):
-        read(tmp_path, page([1], "a"), busy(14))
+        read(tmp_path, page([1], "a"), busy(14), restarts=1)
 
 
 class Lines:
