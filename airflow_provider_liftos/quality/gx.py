@@ -150,6 +150,11 @@ def _library() -> Any:
         import great_expectations.data_context.types.base as noisy  # sets a level of its own
 
         noisy.logger.setLevel(logging.CRITICAL)
+        # The size (bytes) up to which frames are fingerprinted: a hash of every value, twice, for
+        # a marker that nobody reads; a third of the audit's time.
+        import great_expectations.execution_engine.pandas_execution_engine as engine
+
+        engine.HASH_THRESHOLD = 0
         import airflow_provider_liftos.quality.expectations  # noqa: F401  registers our own
 
     return great_expectations

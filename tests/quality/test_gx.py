@@ -85,6 +85,17 @@ def test_the_library_does_not_keep_the_frame() -> None:
     assert kept() is None
 
 
+def test_frames_are_not_hashed_for_a_marker_that_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import great_expectations.execution_engine.pandas_execution_engine as engine
+
+    hashed: list[Any] = []
+    monkeypatch.setattr(engine, "hash_pandas_dataframe", hashed.append)
+    gx.judge(pd.DataFrame({"a": [-1]}), suite(between("a", min_value=0)))
+    assert not hashed
+
+
 @pytest.mark.parametrize("values", [[], [None, None]])
 def test_nothing_to_judge_breaks_nothing(values: list[None]) -> None:
     found = gx.judge(
