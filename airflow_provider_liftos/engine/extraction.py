@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_provider_liftos.engine import checkpoint as cp
-from airflow_provider_liftos.engine import fetch, polling, results, split, turns
+from airflow_provider_liftos.engine import fetch, polling, results, split, surprises, turns
 from airflow_provider_liftos.engine.checkpoint import Checkpoint, Checkpoints
 from airflow_provider_liftos.engine.manifest import File, Manifest
 from airflow_provider_liftos.engine.staging import Staging
@@ -159,12 +159,19 @@ class Extraction:
         running = self._running()
         for point in list(self._points.values()):
             account = point.slice.account_id
-            if point.state != cp.PLANNED or self._at_once(point):
+            if not self._planned(point, at_once=False):
                 continue
             if account in self._pauses or not self._room(running[account]):
                 continue
             self._guarded(point, lambda p=point: self._submit(p))  # type: ignore[misc]
             running[account] += point.state == cp.SUBMITTED
+
+    def _planned(self, point: Checkpoint, *, at_once: bool) -> bool:
+        """Whether the slice is still to be asked for, in that way."""
+        found: list[Reading | None] = []
+        if point.state == cp.PLANNED:
+            self._guarded(point, lambda: found.append(self._at_once(point)))
+        return any((reading is not None) == at_once for reading in found)
 
     def _at_once(self, point: Checkpoint, **instead: bool) -> Reading | None:
         cut = point.slice.narrowed(**instead)
@@ -206,9 +213,7 @@ class Extraction:
     # -- fetching -------------------------------------------------------------------------------
 
     def _fetch_planned(self) -> None:
-        self._fetch_all(
-            [p for p in self._points.values() if p.state == cp.PLANNED and self._at_once(p)]
-        )
+        self._fetch_all([p for p in list(self._points.values()) if self._planned(p, at_once=True)])
 
     def _fetch_ready(self) -> None:
         self._fetch_all([p for p in self._points.values() if p.state == cp.READY])
@@ -268,6 +273,13 @@ class Extraction:
         except LiftosError as error:
             with self._one_by_one:
                 self._mend(point, error)
+        except surprises.NOT_OF_A_SLICE:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this slice's
+            with self._one_by_one:
+                # A submission whose answer stumped us may have left a report nobody will read.
+                point.wasted += point.state == cp.INTENT
+                self._give_up(point, surprises.unforeseen(self.session, point.slice, error))
 
     def _mend(self, point: Checkpoint, error: LiftosError) -> None:
         match error:

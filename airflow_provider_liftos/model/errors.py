@@ -18,6 +18,7 @@
     │  ├─ NotPrepared               the platform prepares no such report: read it at once instead
     │  └─ Rejected                  the request itself is wrong; asking again cannot help
     ├─ CircuitOpen(until)           nothing was sent: the platform failed too often just now
+    ├─ Unforeseen                   a bug, met by the work on one slice; the others go on
     ├─ StagingError                 a staged file cannot be written or is not as its manifest says
     ├─ WarehouseError               the warehouse refused; nothing that was published has changed
     └─ QualityError(score, failed)  the audit said no; nothing was published
@@ -171,6 +172,10 @@ class CircuitOpen(PlatformError):
     def __init__(self, message: str, *, until: float, **facts: object) -> None:
         super().__init__(message, **facts)  # type: ignore[arg-type]
         self.until = until
+
+
+class Unforeseen(LiftosError):
+    """An exception that is none of these, raised by the work on one slice; asking again is idle."""
 
 
 class StagingError(LiftosError):

@@ -17,6 +17,7 @@ from airflow_provider_liftos.operators.replay import (
     LiftosChooseLettersOperator,
     LiftosReplayOperator,
 )
+from airflow_provider_liftos.platforms.meta import wire
 from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.dead_letters import DeadLetters
 from airflow_provider_liftos.state.ledger import Ledger
@@ -145,6 +146,28 @@ def test_a_replay_goes_on_where_it_was_killed_and_another_one_takes_nothing(lift
     assert len(liftos.sandbox.journal.entries("meta", contains="POST")) == asked, (
         "what was fetched is not fetched again"
     )
+
+
+def test_a_bug_met_by_a_slice_is_a_letter_that_a_replay_settles_once_it_is_mended(
+    liftos, monkeypatch
+):
+    read = wire.page
+
+    def page(body):
+        if b"date_start" in body:
+            raise KeyError("spend")
+        return read(body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "page", page)
+        night(Daily(liftos), ago(1))
+    [letter] = letters(liftos)
+    assert (letter.kind, letter.name, letter.until) == ("slice", "basic:account", str(ago(1)))
+    assert "KeyError: 'spend'" in letter.reason
+    [batch] = chosen(liftos)
+    assert replayed(liftos, batch) == {"letters": 1, "settled": 1, "failed": 0}
+    proof = compare(liftos.folder / "warehouse.duckdb", liftos.sandbox.url)
+    assert (proof.compared, proof.differences) == (29, [])
 
 
 def test_a_replay_that_fails_for_good_lets_its_letters_go(liftos, monkeypatch):
