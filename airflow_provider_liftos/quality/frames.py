@@ -6,6 +6,7 @@ integers: one byte per row and check, instead of the rows.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from airflow_provider_liftos.quality.suites import PLAIN, RowCheck, given_paths,
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 MAX_ROWS = 1_000_000  # rows of one frame; bounds memory whatever the size of the run
 SLICE = "slice"  # the frame's column that says which slice a row is of
@@ -98,16 +101,27 @@ def rows_frame(
 ) -> pd.DataFrame:
     """One row per staged row: the slice's number, and a code for each check.
 
-    A check whose columns are in no file has no column in the frame, so that its expectation raises.
-    Raises StagingError when a file cannot be read.
+    A check whose columns are in no file, or that cannot be computed, has no column in the frame, so
+    that its expectation raises. Raises StagingError when a file cannot be read.
     """
     import pandas as pd
 
     with _Staged(manifest, table, batch, quality) as staged:
         usable = [check for check in checks if staged.has(check)]
-        columns = "".join(f", {check.sql} AS {quoted(check.id)}" for check in usable)
-        found = staged.run(f"SELECT slice_number::INTEGER AS {quoted(SLICE)}{columns} FROM staged")
+        try:
+            found = staged.run(_codes(usable))
+        except StagingError:
+            # What one check stumbles over must not take the others with it.
+            computed = [check for check in usable if staged.computes(check)]
+            if not computed:
+                raise
+            found = staged.run(_codes(computed))
         return pd.DataFrame(found.fetchnumpy(), copy=False)
+
+
+def _codes(checks: Sequence[RowCheck]) -> str:
+    columns = "".join(f", {check.sql} AS {quoted(check.id)}" for check in checks)
+    return f"SELECT slice_number::INTEGER AS {quoted(SLICE)}{columns} FROM staged"
 
 
 def plain_frame(
@@ -210,6 +224,15 @@ class _Staged:
     def has(self, check: RowCheck) -> bool:
         """True when the files hold what the check reads."""
         return all(name in self.columns or name == "unreadable" for name in check.needs)
+
+    def computes(self, check: RowCheck) -> bool:
+        """True when the check's SQL comes to an end on every row."""
+        try:
+            self.run(f"SELECT max(code) FROM (SELECT {check.sql} AS code FROM staged)").fetchall()
+        except StagingError as error:
+            log.warning("%s cannot be computed: %s", check.id, error.message)
+            return False
+        return True
 
     def run(self, sql: str) -> duckdb.DuckDBPyConnection:
         """Run ``sql`` over ``staged``."""

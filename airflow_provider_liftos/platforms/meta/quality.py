@@ -31,13 +31,13 @@ QUALITY = Quality(
         Bound(name="social_spend", low=0, extra=True, why="a part of spend"),
     ),
     quotients=(
-        Quotient(metric="ctr", formula="100.0 * clicks / nullif(impressions, 0)",
+        Quotient(metric="ctr", formula="1e2 * clicks / nullif(impressions, 0)",
                  needs=("clicks", "impressions")),
-        Quotient(metric="cpm", formula="1000.0 * spend / nullif(impressions, 0)",
+        Quotient(metric="cpm", formula="1e3 * spend / nullif(impressions, 0)",
                  needs=("spend", "impressions")),
-        Quotient(metric="cpc", formula="1.0 * spend / nullif(clicks, 0)",
+        Quotient(metric="cpc", formula="1e0 * spend / nullif(clicks, 0)",
                  needs=("spend", "clicks")),
-        Quotient(metric="frequency", formula="1.0 * impressions / nullif(reach, 0)",
+        Quotient(metric="frequency", formula="1e0 * impressions / nullif(reach, 0)",
                  needs=("impressions", "reach", "frequency")),
         # Of purchases alone, whatever counts as a conversion here: compared where that is the same.
         Quotient(metric="purchase_roas", path="[0].value", rounding=0.02,

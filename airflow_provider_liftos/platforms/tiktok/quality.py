@@ -30,13 +30,13 @@ QUALITY = Quality(
         Bound(name="video_watched_6s", low=0, extra=True, why="a count"),
     ),
     quotients=(
-        Quotient(metric="ctr", formula="1.0 * clicks / nullif(impressions, 0)",
+        Quotient(metric="ctr", formula="1e0 * clicks / nullif(impressions, 0)",
                  needs=("clicks", "impressions"), rounding=0.0001),
-        Quotient(metric="cpm", formula="1000.0 * spend / nullif(impressions, 0)",
+        Quotient(metric="cpm", formula="1e3 * spend / nullif(impressions, 0)",
                  needs=("spend", "impressions")),
-        Quotient(metric="cpc", formula="1.0 * spend / nullif(clicks, 0)",
+        Quotient(metric="cpc", formula="1e0 * spend / nullif(clicks, 0)",
                  needs=("spend", "clicks")),
-        Quotient(metric="frequency", formula="1.0 * impressions / nullif(reach, 0)",
+        Quotient(metric="frequency", formula="1e0 * impressions / nullif(reach, 0)",
                  needs=("impressions", "reach", "frequency")),
         Quotient(metric="complete_payment_roas",
                  formula="try_cast(extra_metrics->>'$.total_complete_payment_rate' AS DOUBLE)"
