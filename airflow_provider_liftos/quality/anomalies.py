@@ -5,6 +5,9 @@ explain themselves: what ads that ended or began delivered is left out on both s
 campaign may be silent. One finding per rule and account names the worst; nothing here is critical,
 because a day may be unusual and true. Who wants such days held back says so in ``block_on``.
 
+Besides what was shown and spent, what showing cost is compared: a price moves far less from day to
+day than either, so that spend which is wrong by itself stands out of it.
+
 The constants were fixed before they were measured (see ``seasons``).
 """
 
@@ -23,11 +26,13 @@ from airflow_provider_liftos.quality.rules import Dimension, Judges, Rule, Sever
 from airflow_provider_liftos.quality.seasons import DAY, Departure, Way
 from airflow_provider_liftos.quality.settled import Standing
 
-IN_SEASON = ("impressions", "spend")
+PRICE = "cpm"
+"""What a thousand impressions cost, on days on which something was shown and spent."""
+IN_SEASON = ("impressions", "spend", PRICE)
 """Metrics whose days are compared."""
-MATERIAL = 0.25
+MATERIAL = 0.20
 """A campaign is told of if it moves the account's day by this share at the limit; what departs
-twice as far, by a quarter of it, and so on."""
+twice as far, by a quarter of it, and so on. Silence of one that was never silent needs no share."""
 FEW_CLICKS = 10
 """Clicks of a campaign's day that may come late, to what was shown before."""
 LONGEST = 31
@@ -93,9 +98,12 @@ class Anomaly:
         whose = f"campaign {self.campaign_id}" if self.campaign_id else "the account"
         one = self.episode
         days = f"{one.since}" if one.since == one.until else f"{one.since} to {one.until}"
-        usual = f", usually {one.expected:,.0f} ({one.size:.1f} MADs)" if one.expected else ""
+        digits = 2 if self.metric == PRICE else 0
+        usual = (
+            f", usually {one.expected:,.{digits}f} ({one.size:.1f} MADs)" if one.expected else ""
+        )
         through = f", mostly campaign {self.through}" if self.through else ""
-        return f"{whose} on {days}: {self.metric} {one.observed:,.0f}{usual}{through}"
+        return f"{whose} on {days}: {self.metric} {one.observed:,.{digits}f}{usual}{through}"
 
     def sample(self) -> Mapping[str, str]:
         """The same for a table."""
@@ -201,7 +209,7 @@ class _Compared:
         stopped = frozenset(c for c in self._campaigns if self._silent(c, day))
         key = (metric, without | stopped)
         if key not in self._kept:
-            self._kept[key] = self._series(METRICS.index(metric), without, stopped)
+            self._kept[key] = self._series(metric, without, stopped)
             self._spreads[key] = seasons.spread(self._kept[key], day)
         return self._kept[key], self._spreads[key]
 
@@ -214,12 +222,29 @@ class _Compared:
         )
 
     def _silent(self, campaign_id: str, day: date) -> bool:
-        """Whether the campaign has stopped, and is not there on the day."""
+        """Whether the campaign has stopped, and is there neither on the day nor later.
+
+        One that delivered later had not stopped yet: its silence is a gap.
+        """
         if campaign_id not in self._one.stopped:
             return False
-        return not any(self._one.campaigns.get(campaign_id, {}).get(day, NOTHING))
+        days = self._one.campaigns.get(campaign_id, {})
+        return not any(any(totals) for on, totals in days.items() if on >= day)
 
     def _series(
+        self, metric: str, without: Collection[delivery.Cohort], stopped: Collection[str]
+    ) -> dict[date, float]:
+        if metric != PRICE:
+            return self._totals(METRICS.index(metric), without, stopped)
+        shown = self._totals(METRICS.index("impressions"), without, stopped)
+        spent = self._totals(METRICS.index("spend"), without, stopped)
+        return {
+            day: 1000 * spent[day] / count
+            for day, count in shown.items()
+            if count > 0 and spent[day] > 0
+        }
+
+    def _totals(
         self, metric: int, without: Collection[delivery.Cohort], stopped: Collection[str]
     ) -> dict[date, float]:
         series = dict.fromkeys(self._one.days, 0.0)
@@ -253,9 +278,11 @@ def _out_of_season(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
             if worst is None:
                 continue
             if whole and whole[1].way.upwards == worst[1].way.upwards:
-                if abs(worst[1].excess) > abs(whole[1].excess) / 2 and worst[0] == whole[0]:
+                total, part = _moved(*worst, campaign, day)
+                of_total, excess = _moved(*whole, account, day)
+                if total == of_total and part > excess / 2:
                     through[day] = campaign_id
-            elif _matters(*worst, account, day):
+            elif _matters(*worst, campaign, account, day):
                 odd[day] = worst
         yield from _told(odd, first, campaign_id)
     yield from _told(of_account, first, through=through)
@@ -272,10 +299,24 @@ def _worst(compared: _Compared, day: date) -> tuple[str, Departure] | None:
     return worst
 
 
-def _matters(metric: str, found: Departure, account: _Compared, day: date) -> bool:
-    usual = seasons.expected(account.values(metric, day)[0], day)
+def _matters(
+    metric: str, found: Departure, campaign: _Compared, account: _Compared, day: date
+) -> bool:
+    usually = campaign.values(metric, day)[1]
+    if found.way is Way.GAP and usually is not None and usually.always:
+        return True
+    total, excess = _moved(metric, found, campaign, day)
+    usual = seasons.expected(account.values(total, day)[0], day)
     needed = MATERIAL * (seasons.LIMIT / max(found.size, seasons.LIMIT)) ** 2
-    return usual is not None and abs(found.excess) >= needed * usual
+    return usual is not None and excess >= needed * usual
+
+
+def _moved(metric: str, found: Departure, compared: _Compared, day: date) -> tuple[str, float]:
+    """Which total a departure moves, and by how much; a price moves what was spent."""
+    if metric != PRICE:
+        return metric, abs(found.excess)
+    shown = compared.values("impressions", day)[0].get(day, 0.0)
+    return "spend", abs(found.excess) * shown / 1000
 
 
 def _told(

@@ -21,7 +21,7 @@ WEEKS = 12
 """How many weeks before a day are looked at."""
 MIN_LIKE_DAYS = 4
 """Days of the same weekday with delivery, without which nothing is expected of a day."""
-LIMIT = 4.4
+LIMIT = 4.6
 """From how many MADs on a day departs."""
 LEAST_SPREAD = 0.05
 """The spread is taken to be at least this share of what is expected: for steady budgets."""
@@ -78,12 +78,14 @@ class Departure:
 class Spread:
     """One MAD, as a share of what is expected, below and above it; how steady days were.
 
-    Distances above are often longer than those below, and count by themselves then.
+    Distances above are often longer than those below, and count by themselves then. ``always``:
+    no known day was without anything, and there were enough of them.
     """
 
     below: float
     above: float
     steady: bool
+    always: bool
 
 
 def expected(values: Values, day: date) -> float | None:
@@ -112,6 +114,7 @@ def spread(values: Values, before: date) -> Spread | None:
         below=both,
         above=max(both, median(above) if above else 0.0),
         steady=there >= MIN_DAYS_THERE and there >= ALWAYS_THERE * known,
+        always=there >= MIN_DAYS_THERE and there == known,
     )
 
 

@@ -83,6 +83,56 @@ def test_a_small_campaign_is_told_only_when_it_departs_far() -> None:
     assert told(delivery({"c1": times(small, TODAY, 10), "c2": large})) != []
 
 
+def wild() -> Days:
+    """Days that move a lot, at a price that does not."""
+    return {
+        day: tuple((1 + 0.25 * (n % 5 - 2)) * v for v in (10_000, 100, 50.0, 20))
+        for n, day in enumerate(BACK)
+    }
+
+
+def dearer(days: Days, day: date, factor: float) -> Days:
+    shown, clicks, spent, bought = days[day]
+    return {**days, day: (shown, clicks, spent * factor, bought)}
+
+
+def test_spend_that_is_wrong_by_itself_stands_out_of_days_that_move_a_lot() -> None:
+    assert told(delivery({"c1": wild()}), *BACK[-30:]) == []
+    for factor, rule in ((1.6, "no_sudden_jump"), (0.5, "no_sudden_drop")):
+        [found] = anomalies(delivery({"c1": dearer(wild(), TODAY, factor)}), [TODAY])
+        assert (found.rule.name, found.metric) == (rule, "cpm")
+        assert f"cpm {5 * factor:.2f}, usually 5.00 (" in found.line
+
+
+def test_what_a_price_moves_is_spend() -> None:
+    dear = dearer(wild(), TODAY, 1.6)
+    assert told(delivery({"c1": dear, "c2": usual(2)})) != []
+    assert told(delivery({"c1": dear, "c2": usual(60)})) == []
+    low = BACK[-6]  # a day that is quieter than usual, but for its price
+    account = delivery({"c1": dearer(usual(9), low, 1.6), "c2": usual()})
+    [found] = anomalies(account, [low])
+    assert (found.campaign_id, found.metric, found.through) == ("", "cpm", "c1")
+
+
+def test_what_cost_nothing_has_no_price_and_is_silent_spend() -> None:
+    [found] = anomalies(delivery({"c1": dearer(usual(), TODAY, 0)}), [TODAY])
+    assert (found.rule.name, found.metric) == ("no_gap_in_delivery", "spend")
+
+
+def test_silence_of_a_small_campaign_is_told_if_it_was_never_silent() -> None:
+    small, large = without(usual(0.01), TODAY), usual(9)
+    assert told(delivery({"c1": small, "c2": large})) != []
+    once = without(small, BACK[-40])
+    assert told(delivery({"c1": once, "c2": large})) == []
+
+
+def test_a_stopped_campaign_that_delivered_later_had_not_stopped_yet() -> None:
+    day = TODAY - timedelta(days=3)
+    campaigns = {"c1": without(usual(), day), "c2": usual(9)}
+    one = delivery(campaigns, stopped=frozenset({"c1"}))
+    assert told(one, day) == [("no_gap_in_delivery", "c1", Severity.HIGH)]
+
+
 def test_a_gap_is_a_finding_of_medium_or_high_severity() -> None:
     one = delivery({"c1": without(usual(), TODAY), "c2": usual(5)})
     assert told(one) == [("no_gap_in_delivery", "c1", Severity.HIGH)]
@@ -138,17 +188,17 @@ def test_more_clicks_than_impressions_are_odd_unless_they_are_few() -> None:
 
 
 def test_fewer_alarms_than_one_a_month_and_nearly_all_that_matters_is_found() -> None:
-    tally = bench.measure(range(201, 203))
-    assert tally.rate() <= 1.5  # of a few seeds; the whole table is of twenty-five
-    assert tally.recall(bench.MATTERING) >= 0.9
+    tally = bench.measure(range(1, 3))  # of those the constants were chosen on: no evidence
+    assert tally.rate() <= 1.5
+    assert tally.recall(bench.ALL) >= 0.9
 
 
 @pytest.mark.full
 def test_alarms_and_recall_over_many_seeds() -> None:
-    for platform in ("meta", "tiktok"):
+    for platform in bench.PLATFORMS:
         tally = bench.measure(range(bench.FIRST_SEED, bench.LAST_SEED + 1), platform)
         assert tally.rate() <= 1
-        assert tally.recall(bench.MATTERING) >= 0.95
+        assert tally.recall(bench.ALL) >= 0.95
 
 
 # In the warehouse

@@ -51,7 +51,7 @@ def test_the_size_is_in_median_distances_of_like_days() -> None:
 
 
 def test_a_day_at_the_limit_departs_and_one_below_does_not() -> None:
-    values, usual = series(noise=0.0), Spread(below=0.1, above=0.2, steady=True)
+    values, usual = series(noise=0.0), Spread(below=0.1, above=0.2, steady=True, always=True)
     for size, way in ((seasons.LIMIT + 1e-9, Way.JUMP), (seasons.LIMIT - 1e-9, None)):
         found = seasons.departure(values | {MONDAY: 100 * (1 + 0.2 * size)}, MONDAY, usual)
         assert (found and found.way) == way
@@ -88,6 +88,19 @@ def test_silence_is_a_gap_only_where_delivery_is_steady() -> None:
     assert judge(values).way is Way.GAP
     often_silent = values | {MONDAY - timedelta(days=n): 0.0 for n in range(3, 80, 4)}
     assert judge(often_silent) is None
+
+
+def test_one_silent_day_is_enough_not_to_be_there_always() -> None:
+    values = series()
+    assert seasons.spread(values, MONDAY).always
+    usual = seasons.spread(values | {MONDAY - timedelta(days=30): 0.0}, MONDAY)
+    assert (usual.steady, usual.always) == (True, False)
+    young = {day: value for day, value in values.items() if MONDAY - day < timedelta(days=21)}
+    assert seasons.spread(young, MONDAY) is None
+    for weekday in range(1, 4):  # four weeks of three weekdays are twelve days, and not enough
+        young |= {MONDAY - timedelta(days=7 * n + weekday): 9.0 for n in range(4)}
+    few = {day: value for day, value in young.items() if (MONDAY - day).days % 7 in {1, 2, 3}}
+    assert not seasons.spread(few, MONDAY).always
 
 
 def test_a_silent_day_before_does_not_lower_what_is_expected() -> None:
