@@ -106,7 +106,8 @@ def test_spend_that_is_wrong_by_itself_stands_out_of_days_that_move_a_lot() -> N
 
 def test_what_a_price_moves_is_spend() -> None:
     dear = dearer(wild(), TODAY, 1.6)
-    assert told(delivery({"c1": dear, "c2": usual(2)})) != []
+    own = [("no_sudden_jump", "c1", Severity.HIGH)]
+    assert told(delivery({"c1": dear, "c2": usual(20)})) == own
     assert told(delivery({"c1": dear, "c2": usual(60)})) == []
     low = BACK[-6]  # a day that is quieter than usual, but for its price
     account = delivery({"c1": dearer(usual(9), low, 1.6), "c2": usual()})
