@@ -78,7 +78,7 @@ def hold(path: str, state: str, seconds: str) -> None:
         time.sleep(float(seconds))
 
 
-def watch(path: str, state: str, sql: str, stop: str) -> None:
+def watch(path: str, state: str, sql: str, stop: str, pause: str = "0.005") -> None:
     """Read until ``stop`` exists; print every different answer and how often there was one."""
     house, seen, count = warehouse(path, state), set(), 0
     while not Path(stop).exists():
@@ -86,7 +86,8 @@ def watch(path: str, state: str, sql: str, stop: str) -> None:
         count += 1
         if count == 1:
             print("watching", flush=True)
-        time.sleep(0.005)  # the file's lock knows no queue: a reader without pauses starves writers
+        # The file's lock knows no queue: a reader without pauses starves writers.
+        time.sleep(float(pause))
     print(json.dumps([sorted(seen), count]))
 
 
