@@ -21,8 +21,8 @@ from airflow_provider_liftos.quality.days import LoadedDays, Reader, key_of, see
 if TYPE_CHECKING:
     import pyarrow as pa
 
-AT_ONCE = 200_000
-"""Rows of one piece; a day of one account and report is never divided."""
+AT_ONCE = 20_000
+"""Rows held at once, some 50 MB; a day of one account and report is never divided."""
 
 LOAD_ID = "published"
 _ALWAYS_NULL = frozenset({"breakdowns"})  # no rule reads it
