@@ -218,7 +218,7 @@ def _after(
         # Only where it will wait: on the other keys there is room meanwhile.
         return place.seen(answer.at, before, lane) if place.key == answer.slowest else before
     after = place.seen(answer.at, before, lane)
-    if before.higher_until(lane) > now and not had_turn:
+    if place.by_turns(now, before, lane) and not had_turn:
         after = place.turn_taken(answer.at if not answer.placed else now, after, lane)
     return place.taken(answer.at, after) if answer.placed else after
 

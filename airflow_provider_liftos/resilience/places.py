@@ -5,9 +5,9 @@ request is not counted but given a moment to be sent at, evenly spaced but for a
 time. Where a cap must hold in every window although bursts are allowed, what was sent is counted
 as well, in fortieths of the window.
 
-Lanes: while a higher lane is at work, a lower one takes turns that come to a fifth of the limit's
-rate, and of what is counted it leaves the last tenth. So the higher one goes first and the lower
-one never starves; alone, each has everything.
+Lanes: while a higher lane is at work and half of the burst is used up, a lower one takes turns that
+come to a fifth of the limit's rate, and of what is counted it leaves the last tenth. So the higher
+one goes first and the lower one never starves; alone, each has everything.
 """
 
 from __future__ import annotations
@@ -132,9 +132,14 @@ class Place:
         first = max(moment, standing.paused_until, rhythm)
         return self._countable(first, standing, lane) if self.counted else first
 
+    def by_turns(self, now: float, standing: Standing, lane: Lane) -> bool:
+        """Whether a higher lane is at work and needs what is left: half of a burst is for all."""
+        scarce = standing.tat + self.increment - self.tolerance / 2 > now
+        return scarce and standing.higher_until(lane) > now
+
     def turn(self, now: float, standing: Standing, lane: Lane) -> float:
         """When the lane's turn is: now, unless a higher one is at work."""
-        return max(now, standing.turn(lane)) if standing.higher_until(lane) > now else now
+        return max(now, standing.turn(lane)) if self.by_turns(now, standing, lane) else now
 
     def _countable(self, first: float, standing: Standing, lane: Lane) -> float:
         kept = self.calls * KEPT_SHARE if standing.higher_until(lane) + self.per > first else 0.0

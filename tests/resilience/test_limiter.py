@@ -301,6 +301,14 @@ def test_who_waits_for_a_turn_holds_no_place(limiter, clock):
     assert caught.value.retry_at == pytest.approx(clock.now() + 20)
 
 
+def test_history_need_not_wait_where_half_of_a_burst_is_left(limiter):
+    daily = Place.capped("day", 1500, 86_400, burst=100)
+    limiter.reserve([daily], 60, Lane.FRESH)
+    waits = [limiter.reserve([daily], 86_400, Lane.BULK).wait for _ in range(60)]
+    assert waits[:48] == [0] * 48
+    assert max(waits) > 0
+
+
 def test_a_lane_that_went_away_is_waited_for_no_longer(limiter, clock):
     place = Place("k", 1, 1)
     limiter.reserve([place], 60, Lane.FRESH)
