@@ -213,7 +213,9 @@ def test_limits_are_the_documented_ones(tiktok: Harness) -> None:
     assert found["tasks"] == ("app", 1, 1)
     assert found["account_tasks"] == ("account", 500, 3600)
     session = tiktok.session()
-    task = [place.key.rpartition("/")[2] for place in session.pace.places(reading.submit(a_slice()))]
+    task = [
+        place.key.rpartition("/")[2] for place in session.pace.places(reading.submit(a_slice()))
+    ]
     assert task == ["hour", "second", "tasks", "account_tasks"]
     assert len(session.pace.places(wire.get("campaign/get/", "501"))) == 2
 
