@@ -30,8 +30,8 @@ def mask(secrets: Mapping[str, Secret]) -> None:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """The secret, and what is secret in it where it is a document."""
-    if value:
+    """The secret, and what is secret in it where it is a document; a few signs cannot be masked."""
+    if len(value) >= redact.SHORTEST:
         yield value
     if value.lstrip().startswith("{"):
         try:

@@ -12,7 +12,9 @@ _NAMED = re.compile(
     r"(?i)((?:access_token|input_token|fb_exchange_token|appsecret_proof|client_secret"
     r"|refresh_token|authorization|bearer)[\"']?\s*[=:\s]\s*[\"']?(?:bearer\s+)?)[^\s&\"',}]+"
 )
-_SHORTEST = 5
+SHORTEST = 5
+"""Characters below which a secret is not looked for: it would be found in every text."""
+
 _MOST = 2000
 _LONGEST_LINE = 500
 
@@ -28,7 +30,7 @@ def redact(
     # URLs hold them quoted; longer ones first, for one may begin like another.
     forms = {form for value in {*values, *_seen} for form in (value, quote(value, safe=""))}
     for form in sorted(forms, key=len, reverse=True):
-        if len(form) >= _SHORTEST:
+        if len(form) >= SHORTEST:
             text = text.replace(form, "***")
     text = _NAMED.sub(r"\1***", text)
     return text if longest is None or len(text) <= longest else text[:longest] + "…"
