@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_liftos.engine.staging import Staging
     from airflow_provider_liftos.model.platform import Platform
     from airflow_provider_liftos.state.keyring import KeyRing
@@ -89,6 +91,9 @@ OPTIONS = (
     Option(name="retention_days", kind="string", default="",
            description="How many days what is kept, where that is to differ from the defaults: "
            "run_ledger=200, staging=3. The DAG liftos_maintenance deletes what is older."),
+    Option(name="data_docs", kind="string", default="",
+           description="Folder for Great Expectations' own Data Docs of every audit, which take "
+           "styles and scripts from the internet. Empty: none; our report page needs neither."),
     Option(name="full_listing_days", kind="float", default="7",
            description="How often scheduled runs list entities in full, where the platform tells "
            "what changed in between. 0: always."),
@@ -287,6 +292,16 @@ def oauth_redirect_hosts() -> list[str]:
         return [host.strip() for host in given.split(",") if host.strip()]
     own = urlsplit(str(conf.get("api", "base_url", fallback="") or "")).hostname
     return [*([own] if own else []), "127.0.0.1", "localhost"]
+
+
+def data_docs(**named: str) -> Path | None:
+    """Where Data Docs go, in a folder for each of the names given; None where nobody wants any."""
+    from pathlib import Path
+    from urllib.parse import quote
+
+    folder = text("data_docs")
+    parts = [f"{key}={quote(value, safe='')}" for key, value in named.items()]
+    return Path(folder).joinpath(*parts) if folder else None
 
 
 def staging() -> Staging:

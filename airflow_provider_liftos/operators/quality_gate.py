@@ -161,26 +161,28 @@ class LiftosQualityGateOperator(LiftosOperator):
     ) -> AuditOutcome:
         """The outcome of a manifest, kept in the state store."""
         from airflow_provider_liftos.quality.audit import audit
+        from airflow_provider_liftos.quality.gx import documented
         from airflow_provider_liftos.quality.results import record
 
         store, platform, changed = config.state_store(), self.hook.platform, self._changed()
-        outcome = audit(
-            manifest,
-            warehouse=open_warehouse(
-                self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
-            ),
-            today=datetime.fromtimestamp(store.clock.now(), UTC),
-            policy=self._policy(),
-            delay_days=platform.availability.delay_days,
-            restatement_days=config.restatement_days(platform),
-            coverage=platform.coverage,
-            quality=platform.quality,
-            severities=changed["severities"],
-            thresholds=changed["thresholds"],
-            own=own_suites(self.suites_folder),
-            **facts,
-        )
         ti = context["ti"]
+        with documented(config.data_docs(dag=ti.dag_id, run=ti.run_id, task=ti.task_id)):
+            outcome = audit(
+                manifest,
+                warehouse=open_warehouse(
+                    self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
+                ),
+                today=datetime.fromtimestamp(store.clock.now(), UTC),
+                policy=self._policy(),
+                delay_days=platform.availability.delay_days,
+                restatement_days=config.restatement_days(platform),
+                coverage=platform.coverage,
+                quality=platform.quality,
+                severities=changed["severities"],
+                thresholds=changed["thresholds"],
+                own=own_suites(self.suites_folder),
+                **facts,
+            )
         self.quality_url = page_url("quality", ti.dag_id, ti.run_id)
         record(
             store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id,

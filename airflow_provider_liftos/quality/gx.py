@@ -1,24 +1,30 @@
 """The one module that knows Great Expectations: a frame and a suite in, which rows break what out.
 
 Importing the library costs seconds, so it happens inside functions, and only in the audit's task.
-Nothing here opens a connection, draws progress bars or writes log lines.
+Nothing here opens a connection or draws progress bars.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
+
+_docs: ContextVar[Path | None] = ContextVar("liftos_data_docs", default=None)
 _one_at_a_time = threading.Lock()  # batches share a name, and the library knows them by name
 
 # Only failed expectations are asked again for the rows; values and queries are never wanted.
@@ -81,8 +87,11 @@ def _results(
     if not expectations:
         return
     suite = ExpectationSuite(name=name, expectations=expectations)
+    found = batch.validate(suite, result_format=result_format)
+    if result_format is _COUNTS:
+        _document(name, found)
     # Results come in an order of their own; the id in meta tells them apart.
-    for result in batch.validate(suite, result_format=result_format).results:
+    for result in found.results:
         yield result.expectation_config.meta["id"], result
 
 
@@ -124,6 +133,36 @@ def _raised(result: Any) -> str:
 
 def _brief(text: str) -> str:
     return " ".join(text.split())[:300]
+
+
+@contextmanager
+def documented(folder: Path | None) -> Iterator[None]:
+    """Write a page of the library's Data Docs into ``folder`` for each suite run inside the block.
+
+    They take styles and scripts from the internet, when somebody opens them. None: write nothing.
+    """
+    token = _docs.set(folder)
+    try:
+        yield
+    finally:
+        _docs.reset(token)
+
+
+def _document(name: str, found: Any) -> None:
+    folder = _docs.get()
+    if folder is None:
+        return
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
+
+    try:
+        shown = ValidationResultsPageRenderer().render(found)
+        page = DefaultJinjaPageView().render(shown)  # type: ignore[no-untyped-call]
+        folder.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in folder.iterdir()) + 1
+        (folder / f"{number:03}-{re.sub('[^A-Za-z0-9_.-]+', '-', name)}.html").write_text(page)
+    except Exception as error:  # noqa: BLE001  an extra, of whose making no audit may die
+        log.warning("no Data Docs of %s: %s: %s", name, type(error).__name__, _brief(str(error)))
 
 
 @contextmanager

@@ -161,3 +161,23 @@ def test_one_module_imports_the_library_inside_functions_only() -> None:
     assert all(indents.strip("\n") for indents in used["quality/gx.py"])
     importers = [p for p in PACKAGE.rglob("*.py") if "quality.expectations" in p.read_text()]
     assert [p.name for p in importers] == ["gx.py"]
+
+
+def test_data_docs_are_written_where_somebody_wants_them(tmp_path: Path) -> None:
+    asked, frame = suite(between("a", min_value=0)), pd.DataFrame({"a": [1]})
+    with gx.documented(tmp_path / "docs"):
+        gx.judge(frame, asked)
+    gx.judge(frame, asked)
+
+    [page] = (tmp_path / "docs").iterdir()
+    assert page.name.startswith("001-")
+    assert "<html" in page.read_text().lower()
+
+
+def test_an_audit_does_not_die_of_its_data_docs(tmp_path: Path, caplog: Any) -> None:
+    occupied = tmp_path / "docs"
+    occupied.write_text("a file")
+    with gx.documented(occupied):
+        judged = gx.judge(pd.DataFrame({"a": [1]}), suite(between("a", min_value=0)))
+    assert not judged["a"].raised
+    assert "no Data Docs" in caplog.text
