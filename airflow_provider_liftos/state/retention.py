@@ -143,13 +143,13 @@ def _delete(
     over = and_(rule.table.c.org_id == org_id, rule.over(before))
     # Rows that somebody is writing are left for the next time.
     some = select(*key).where(over).limit(batch).with_for_update(skip_locked=True)
-    some = some.correlate(None)
     deleted = 0
     while True:
         with store.write() as connection:
-            # Said twice: a row may have changed between being found and being deleted.
-            gone = connection.execute(delete(rule.table).where(tuple_(*key).in_(some), over))
-        deleted += gone.rowcount
-        if gone.rowcount < batch:
+            # Two statements: as a subquery, Postgres may look for the few anew for every row.
+            found = [tuple(row) for row in connection.execute(some)]
+            gone = delete(rule.table).where(tuple_(*key).in_(found), over)
+            deleted += connection.execute(gone).rowcount if found else 0
+        if len(found) < batch:
             return deleted
         sleep(_PAUSE)  # others may be waiting to write

@@ -259,7 +259,7 @@ class Grants:
         except LiftosError as error:
             self._notice(
                 f"{self._platform.title}: the access token of connection"
-                f" {self._given.conn_id!r} could not be exchanged for a younger one: {error}"
+                f" {self._given.conn_id!r} could not be exchanged for a younger one: {_why(error)}"
             )
             if kept is not None:
                 self._take(kept, self._now() + _DAY)
@@ -380,3 +380,10 @@ class _Sight:
 def _digest(parts: list[object]) -> str:
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _why(error: LiftosError) -> str:
+    """A refusal without the platform's words: where they matter, the call itself will say them."""
+    if isinstance(error, NotAuthorized):
+        return f"it was refused (code {error.vendor_code})"
+    return str(error)

@@ -17,12 +17,13 @@ from airflow_provider_liftos.model.wire import Rule, VendorError, Verdict, judge
 
 DAY = date(2026, 11, 1)
 texts = st.text(max_size=12)
+names = st.text(st.characters(exclude_characters="\x00"), max_size=12)
 several = st.lists(texts, max_size=3).map(tuple)
 
 
 @given(
     st.builds(
-        Report, name=texts, level=st.sampled_from(list(Level)), metrics=several, breakdowns=several,
+        Report, name=names, level=st.sampled_from(list(Level)), metrics=several, breakdowns=several,
         action_breakdowns=several, attribution_windows=several, time_increment=st.integers(1, 90),
     )
 )  # fmt: skip

@@ -22,7 +22,7 @@ from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.flow import run
 from tests.resilience import shop
 
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 WORKERS = 6
 LIMIT = Limit(name="second", scope="app", calls=30, per=1, option="calls_per_second")
 NARROW = replace(LIMIT, calls=15)
@@ -55,12 +55,12 @@ def at_work(
     url: str, org_id: str, here: shop.Shop, seconds: float, lanes: Sequence[Lane], *limits: Limit
 ) -> list:
     """What each of the workers, one per lane, has to tell afterwards."""
-    gate, results = FORK.Barrier(len(lanes)), FORK.Queue()
+    gate, results = SPAWN.Barrier(len(lanes)), SPAWN.Queue()
     with StateStore(url).read():
         pass  # its tables are there
     server = shop.Server(here)
     workers = [
-        FORK.Process(
+        SPAWN.Process(
             target=work,
             args=(url, server.address, org_id, n, gate, results, seconds, lane, limits),
         )

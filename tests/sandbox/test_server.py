@@ -97,7 +97,7 @@ def test_the_journal_counts_rows_and_bytes(wire: Wire, sandbox: Sandbox) -> None
 
 def test_an_unknown_platform_is_not_found(wire: Wire) -> None:
     assert wire.http.get("/nowhere/v1").status_code == 404
-    assert wire.http.get("/_sandbox/secrets").status_code == 404
+    assert wire.http.get("/_sandbox/nothing").status_code == 404
     assert wire.http.get("/").status_code == 404
 
 

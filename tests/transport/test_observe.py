@@ -121,12 +121,12 @@ def test_lines_are_text_and_fields_without_parameters(
 
 
 def test_sessions_take_the_run_that_is_under_way() -> None:
-    token = RUN.set("the-run")
-    try:
-        assert Watch("meta").run == "the-run"
-    finally:
-        RUN.reset(token)
-    assert Watch("meta").run == ""
+    for name in ("the-run", ""):
+        token = RUN.set(name)
+        try:
+            assert Watch("meta").run == name
+        finally:
+            RUN.reset(token)
 
 
 # --- the wire log --------------------------------------------------------------------------------

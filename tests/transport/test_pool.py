@@ -60,7 +60,10 @@ def test_a_hundred_pages_take_one_connection(server) -> None:
     assert (opened, len(server.peers)) == (1, 1)
 
 
-def test_as_many_connections_as_calls_run_side_by_side(server) -> None:
+def test_as_many_connections_as_calls_run_side_by_side(
+    server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_POOL", client._Pool())
     sender, others = HttpSender(), HttpSender()
     server.together = threading.Barrier(4)
     with ThreadPoolExecutor(4) as pool:

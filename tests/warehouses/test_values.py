@@ -63,7 +63,8 @@ def test_hostile_text_survives(lab):
 
 def test_hostile_keys_replace_exactly_themselves(lab):
     lab.publish(report_slice(), [performance_row(DAY1)])
-    keys = [(f"a{text}", f"r{text}") for text in HOSTILE if len(text) < 100]
+    # A report's name is ours: one with a NUL is refused before anything is asked for.
+    keys = [(f"a{t}", f"r{t}".replace("\x00", "")) for t in HOSTILE if len(t) < 100]
     for turn in range(2):
         done = [
             lab.staged(report_slice(account=account, report=name),
