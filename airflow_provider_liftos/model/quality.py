@@ -58,9 +58,9 @@ class Bound:
 class Quotient:
     """A ratio that the platform gives, in a column or among ``extra_metrics``, computed anew.
 
-    ``formula`` is SQL over the columns ``needs``, in the platform's unit; null where it does not
-    apply. ``rounding`` is by how much the platform's may differ besides one percent. ``path`` leads
-    to the number inside a metric that is no plain value, as ``[0].value``.
+    ``formula`` is SQL over the columns ``needs``, in the platform's unit and in doubles; null where
+    it does not apply. ``rounding`` is by how much the platform's may differ besides one percent.
+    ``path`` leads to the number inside a metric that is no plain value, as ``[0].value``.
     """
 
     metric: str
@@ -68,6 +68,23 @@ class Quotient:
     needs: tuple[str, ...]
     rounding: float = 0.01
     path: str = ""
+
+
+def ratio(top: str, bottom: str, times: float = 1.0) -> str:
+    """SQL of ``times`` one column over another, null for none of the other.
+
+    In doubles, because DuckDB multiplies decimals of 18 digits within 18 digits.
+    """
+    return f"{times:e} * {top} / nullif({bottom}, 0)"
+
+
+def quotient(
+    metric: str, top: str, bottom: str, times: float = 1.0, *, rounding: float = 0.01
+) -> Quotient:
+    """The plain case: a metric that is ``times`` one column over another."""
+    return Quotient(
+        metric=metric, formula=ratio(top, bottom, times), needs=(top, bottom), rounding=rounding
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +104,14 @@ class Owner:
     table: str
     column: str
     owners: str
+
+
+AD_HIERARCHY = (
+    Owner(table="ads", column="ad_group_id", owners="ad_groups"),
+    Owner(table="ads", column="campaign_id", owners="campaigns"),
+    Owner(table="ad_groups", column="campaign_id", owners="campaigns"),
+)
+"""Of the unified tables, for platforms that list all three."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -297,3 +297,6 @@ FX_RATES = Table(
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in (PERFORMANCE, *ENTITIES, LOADS, FX_RATES)}
+
+SAID = {"meta": "facebook", "google_ads": "google", "amazon_ads": "amazon", "tiktok": "tiktok"}
+"""Platforms as people say them, in flat records for other tools."""

@@ -27,27 +27,32 @@ from typing import Any
 
 from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.quality import ratio
 from airflow_provider_liftos.model.sql import literal
-from airflow_provider_liftos.model.unified import PERFORMANCE, TABLES, Table
+from airflow_provider_liftos.model.unified import PERFORMANCE, SAID, TABLES, Table
 from airflow_provider_liftos.quality.rules import Dimension, Judges, Rule, Severity
 from airflow_provider_liftos.quality.suites import RowCheck, law, presence, quoted
 
-_OLD_NAMES = (
-    "CASE platform WHEN 'meta' THEN 'facebook' WHEN 'google_ads' THEN 'google' ELSE platform END"
+_SAID = (
+    "CASE platform "
+    + " ".join(f"WHEN {literal(ours)} THEN {literal(said)}" for ours, said in SAID.items())
+    + " ELSE platform END"
 )
+_RATIOS: Mapping[str, tuple[str, str] | tuple[str, str, float]] = {
+    "ctr": ("clicks", "impressions"),
+    "cpc": ("spend", "clicks"),
+    "cpm": ("spend", "impressions", 1000.0),
+    "cpa": ("spend", "conversions"),
+    "roas": ("conversions_value", "spend"),
+    "conversion_rate": ("conversions", "clicks"),
+}
 
 VIRTUAL: Mapping[str, Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "performance": {
         "start_date": ("date", ("date",)),
         "end_date": ("date_end", ("date_end",)),
-        "platform": (_OLD_NAMES, ("platform",)),
-        "ctr": ("1e0 * clicks / nullif(impressions, 0)", ("clicks", "impressions")),
-        "cpc": ("1e0 * spend / nullif(clicks, 0)", ("spend", "clicks")),
-        "cpm": ("1e3 * spend / nullif(impressions, 0)", ("spend", "impressions")),
-        "cpa": ("1e0 * spend / nullif(conversions, 0)", ("spend", "conversions")),
-        "roas": ("1e0 * conversions_value / nullif(spend, 0)", ("conversions_value", "spend")),
-        "conversion_rate": (
-            "1e0 * conversions / nullif(clicks, 0)", ("conversions", "clicks")),
+        "platform": (_SAID, ("platform",)),
+        **{name: (ratio(*parts), parts[:2]) for name, parts in _RATIOS.items()},
     },
     "creatives": {"headline": ("title", ("title",)), "description": ("body", ("body",))},
 }  # fmt: skip

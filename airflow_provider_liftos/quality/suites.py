@@ -251,7 +251,7 @@ def _given(table: Table, quality: Quality) -> Iterator[RowCheck]:
         given = quoted(one.metric) if column else _extra(next(positions))
         yield RowCheck(
             rule="derived_metrics_agree", subject=_plain(one.metric),
-            needs=one.needs if column else ("extra_metrics", *one.needs),
+            needs=(one.metric if column else "extra_metrics", *one.needs),
             sql=law(
                 f"abs({given} - {one.formula}) <= greatest({one.rounding}, 0.01 * abs({given}))",
                 f"({given} - {one.formula}) IS NULL",

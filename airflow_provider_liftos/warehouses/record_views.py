@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_provider_liftos.model.unified import Kind
+from airflow_provider_liftos.model.unified import SAID, Kind
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
 
 # In these texts [name] is a column, {name} a table, a view or a type.
@@ -141,8 +141,6 @@ FULL JOIN (SELECT * FROM {campaigns} WHERE [valid_to] IS NULL AND [platform] = {
   AND a.[campaign_id] = t.[campaign_id]
 """
 
-_NAMES = {"meta": "facebook", "google_ads": "google", "amazon_ads": "amazon", "tiktok": "tiktok"}
-
 # The platforms' own words, in upper case; what is in none of the lists stays as it is.
 STATUSES = {
     "active": ("ACTIVE", "ENABLE", "ENABLED", "AD_STATUS_DELIVERY_OK"),
@@ -170,13 +168,13 @@ def record_views(layout: Layout, report: str) -> dict[str, str]:
     both = "coalesce(t.[platform], a.[platform])"
     accounts = {
         **names,
-        "platform_name": _cases(layout.capabilities, "t.[platform]", _NAMES),
+        "platform_name": _cases(layout.capabilities, "t.[platform]", SAID),
         "campaign_count": "c.[active]",
         "ad_count": "d.[active]",
         "join_campaigns": _active(names, layout, "campaign", "c", report),
         "join_ads": _active(names, layout, "ad", "d", report),
     }
-    ads = {**names, "platform_name": _cases(layout.capabilities, both, _NAMES)}
+    ads = {**names, "platform_name": _cases(layout.capabilities, both, SAID)}
     texts = {
         "ad_data": _AD_DATA.format_map(ads),
         "account_data": _ACCOUNT_DATA.format_map(accounts),

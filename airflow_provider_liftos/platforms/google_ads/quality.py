@@ -7,14 +7,14 @@ averages of money in millionths; shares below ten percent are given as 0.0999.
 from __future__ import annotations
 
 from airflow_provider_liftos.model.quality import (
+    AD_HIERARCHY,
     Bound,
     Lawful,
-    Owner,
     Quality,
-    Quotient,
     Remedy,
     Required,
     Sign,
+    quotient,
 )
 
 _SHARES = (
@@ -39,16 +39,10 @@ QUALITY = Quality(
               why="Google's scale; keywords too rarely seen have none"),
     ),
     quotients=(
-        Quotient(metric="metrics.ctr", formula="1e0 * clicks / nullif(impressions, 0)",
-                 needs=("clicks", "impressions"), rounding=0.0001),
-        Quotient(metric="metrics.average_cpm",
-                 formula="1e9 * spend / nullif(impressions, 0)",
-                 needs=("spend", "impressions"), rounding=10_000),
-        Quotient(metric="metrics.average_cpc", formula="1e6 * spend / nullif(clicks, 0)",
-                 needs=("spend", "clicks"), rounding=10_000),
-        Quotient(metric="metrics.conversions_value_per_cost",
-                 formula="1e0 * conversions_value / nullif(spend, 0)",
-                 needs=("conversions_value", "spend")),
+        quotient("metrics.ctr", "clicks", "impressions", rounding=0.0001),
+        quotient("metrics.average_cpm", "spend", "impressions", times=1e9, rounding=10_000),
+        quotient("metrics.average_cpc", "spend", "clicks", times=1e6, rounding=10_000),
+        quotient("metrics.conversions_value_per_cost", "conversions_value", "spend"),
     ),
     lawful=(
         Lawful(rule="clicks_within_impressions", needs=("impressions", "breakdown_key"),
@@ -56,11 +50,7 @@ QUALITY = Quality(
                why="Google counts a click on its own day, and in the segment it came from: a row"
                " of a device may have clicks and no impression"),
     ),
-    hierarchy=(
-        Owner(table="ads", column="ad_group_id", owners="ad_groups"),
-        Owner(table="ads", column="campaign_id", owners="campaigns"),
-        Owner(table="ad_groups", column="campaign_id", owners="campaigns"),
-    ),
+    hierarchy=AD_HIERARCHY,
     words={
         r"may not see the account|lacks a permission|login_customer_id": Sign.ACCESS_LOST,
         r"does not take the token|invalid_grant|not allowed to|may not use": Sign.ACCESS_LOST,

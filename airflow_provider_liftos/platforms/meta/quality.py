@@ -7,14 +7,16 @@ percent; people and what is derived of them are estimates of Meta's.
 from __future__ import annotations
 
 from airflow_provider_liftos.model.quality import (
+    AD_HIERARCHY,
     Bound,
     Lawful,
-    Owner,
     Quality,
     Quotient,
     Remedy,
     Required,
     Sign,
+    quotient,
+    ratio,
 )
 
 QUALITY = Quality(
@@ -31,18 +33,14 @@ QUALITY = Quality(
         Bound(name="social_spend", low=0, extra=True, why="a part of spend"),
     ),
     quotients=(
-        Quotient(metric="ctr", formula="1e2 * clicks / nullif(impressions, 0)",
-                 needs=("clicks", "impressions")),
-        Quotient(metric="cpm", formula="1e3 * spend / nullif(impressions, 0)",
-                 needs=("spend", "impressions")),
-        Quotient(metric="cpc", formula="1e0 * spend / nullif(clicks, 0)",
-                 needs=("spend", "clicks")),
-        Quotient(metric="frequency", formula="1e0 * impressions / nullif(reach, 0)",
-                 needs=("impressions", "reach", "frequency")),
+        quotient("ctr", "clicks", "impressions", times=1e2),
+        quotient("cpm", "spend", "impressions", times=1e3),
+        quotient("cpc", "spend", "clicks"),
+        quotient("frequency", "impressions", "reach"),
         # Of purchases alone, whatever counts as a conversion here: compared where that is the same.
         Quotient(metric="purchase_roas", path="[0].value", rounding=0.02,
                  formula="CASE WHEN slice_usual_conversions AND attribution_window = 'default'"
-                 " THEN conversions_value / nullif(spend, 0) END",
+                 f" THEN {ratio('conversions_value', 'spend')} END",
                  needs=("conversions_value", "spend", "attribution_window")),
     ),
     lawful=(
@@ -53,11 +51,7 @@ QUALITY = Quality(
                when="impressions = 0",
                why="reach is estimated, also where rounding leaves no impression"),
     ),
-    hierarchy=(
-        Owner(table="ads", column="ad_group_id", owners="ad_groups"),
-        Owner(table="ads", column="campaign_id", owners="campaigns"),
-        Owner(table="ad_groups", column="campaign_id", owners="campaigns"),
-    ),
+    hierarchy=AD_HIERARCHY,
     words={
         r"token is not valid|appsecret_proof": Sign.ACCESS_LOST,
         r"lacks a permission|#200|#10\b|missing permissions": Sign.ACCESS_LOST,

@@ -7,14 +7,15 @@ fractions by the time they are judged.
 from __future__ import annotations
 
 from airflow_provider_liftos.model.quality import (
+    AD_HIERARCHY,
     Bound,
     Lawful,
-    Owner,
     Quality,
     Quotient,
     Remedy,
     Required,
     Sign,
+    quotient,
 )
 
 QUALITY = Quality(
@@ -30,14 +31,10 @@ QUALITY = Quality(
         Bound(name="video_watched_6s", low=0, extra=True, why="a count"),
     ),
     quotients=(
-        Quotient(metric="ctr", formula="1e0 * clicks / nullif(impressions, 0)",
-                 needs=("clicks", "impressions"), rounding=0.0001),
-        Quotient(metric="cpm", formula="1e3 * spend / nullif(impressions, 0)",
-                 needs=("spend", "impressions")),
-        Quotient(metric="cpc", formula="1e0 * spend / nullif(clicks, 0)",
-                 needs=("spend", "clicks")),
-        Quotient(metric="frequency", formula="1e0 * impressions / nullif(reach, 0)",
-                 needs=("impressions", "reach", "frequency")),
+        quotient("ctr", "clicks", "impressions", rounding=0.0001),
+        quotient("cpm", "spend", "impressions", times=1e3),
+        quotient("cpc", "spend", "clicks"),
+        quotient("frequency", "impressions", "reach"),
         Quotient(metric="complete_payment_roas",
                  formula="try_cast(extra_metrics->>'$.total_complete_payment_rate' AS DOUBLE)"
                  " / nullif(spend, 0)",
@@ -48,11 +45,7 @@ QUALITY = Quality(
                when="impressions = 0 AND coalesce(spend, 0) = 0",
                why="a click after midnight on what was shown and paid for the day before"),
     ),
-    hierarchy=(
-        Owner(table="ads", column="ad_group_id", owners="ad_groups"),
-        Owner(table="ads", column="campaign_id", owners="campaigns"),
-        Owner(table="ad_groups", column="campaign_id", owners="campaigns"),
-    ),
+    hierarchy=AD_HIERARCHY,
     words={
         r"token is not valid|no access to the account|lacks a permission": Sign.ACCESS_LOST,
         r"does not exist \(any more\)": Sign.ACCOUNT_GONE,
