@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Request, Response, judge
 from airflow_provider_liftos.state.oauth_states import OAuthStates, Pending
 from airflow_provider_liftos.transport.flow import Flow, Send
+from airflow_provider_liftos.transport.hosts import loopback
 from airflow_provider_liftos.transport.redact import redact
 from airflow_provider_liftos.transport.refusals import refuse
 
@@ -121,16 +121,6 @@ def refuse_elsewhere(redirect_uri: str, hosts: Sequence[str]) -> None:
             f"answers to http://{host} would travel in clear, and platforms refuse to send them",
             hint="Serve Airflow by https and say so in [api] base_url.",
         )
-
-
-def loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _challenge(verifier: Secret) -> dict[str, str]:

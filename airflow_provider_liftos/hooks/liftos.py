@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -209,21 +208,12 @@ def http_address(connection: Any, default: str, *, insecure: bool) -> str:
     hosts.refuse(url, f"connection {connection.conn_id!r}, host")
     if connection.port and not parts.port:
         url = url.replace(parts.netloc, f"{parts.netloc}:{connection.port}", 1)
-    if parts.scheme == "http" and not insecure and not _loopback(parts.hostname):
+    if parts.scheme == "http" and not insecure and not hosts.loopback(parts.hostname):
         raise ConfigurationError(
             f"connection {connection.conn_id!r}: plain http to {parts.hostname} would send the"
             " token in clear; use https, or set allow_insecure if you know better"
         )
     return url.rstrip("/")
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def open_session(

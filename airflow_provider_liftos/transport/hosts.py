@@ -51,6 +51,16 @@ def refuse(url: str, whose: str = "") -> None:
         raise _refusal(host, why, whose)
 
 
+def loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def refused_peer(stream: Any) -> ConfigurationError | None:
     """What there is to say against an open connection, by the address that it led to."""
     address = stream.get_extra_info("server_addr")
