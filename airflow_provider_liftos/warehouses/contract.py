@@ -28,7 +28,17 @@ class Capabilities:
     from zero, to money; null where that does not fit. ``unnest`` makes rows of a placeholder's list
     of ``{type}``; several of them in one SELECT go side by side. ``plus_hours`` is what a clock
     without a zone shows ``{hours}`` after ``{day}`` began; ``zoned`` is what a clock of zone
-    ``{there}`` shows when one of ``{here}`` shows ``{clock}``.
+    ``{there}`` shows when one of ``{here}`` shows ``{clock}``. ``digest`` sums a hash of each row's
+    ``{columns}``: an integer that does not depend on their order, and that a row which is there
+    twice changes. ``plus_days`` is ``{day}`` and ``{days}`` more. ``upper`` says that names are
+    kept in upper case, as the engine keeps those that people do not quote, ``backslash`` that it is
+    an escape in literals.
+
+    Where lists cannot be parameters, ``json_rows`` is a query that makes a column ``r`` of the rows
+    of one placeholder, a text of JSON (rows of texts), and ``json_item`` is the value ``{i}`` of
+    ``r``. Where there are no transactions and every statement commits by itself, ``replace`` puts
+    the rows of ``{query}`` in place of those of ``{table}`` that meet ``{condition}``, all at once;
+    it takes columns in the order in which ``columns`` gives those of a schema and a table.
     """
 
     name: str
@@ -40,16 +50,30 @@ class Capabilities:
     unnest: str
     plus_hours: str
     zoned: str
+    digest: str
+    plus_days: str = "{day} + INTERVAL '{days}' DAY"
     quote: str = '"'
+    upper: bool = False
+    backslash: bool = False
+    json_rows: str | None = None
+    json_item: str = "r[{i}]"
+    replace: str | None = None
+    columns: str = ""
 
     def ident(self, *parts: str) -> str:
         """A quoted, dotted name."""
         quote = self.quote
-        return ".".join(f"{quote}{part.replace(quote, quote * 2)}{quote}" for part in parts)
+        kept = (self.kept(part).replace(quote, quote * 2) for part in parts)
+        return ".".join(f"{quote}{part}{quote}" for part in kept)
+
+    def kept(self, name: str) -> str:
+        """A name of ours as the engine's catalogue has it."""
+        return name.upper() if self.upper else name
 
     def text(self, value: str) -> str:
         """A text literal, for where engines take no parameters (views, file lists)."""
-        return "'" + value.replace("'", "''") + "'"
+        escaped = value.replace("\\", "\\\\") if self.backslash else value
+        return "'" + escaped.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

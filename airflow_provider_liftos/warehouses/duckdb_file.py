@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from airflow_provider_liftos.model.errors import WarehouseError
@@ -43,6 +43,26 @@ _LOCKED = ("Could not set lock", "with a different configuration")
 # Within one process, connections of different kinds to one file exclude each other too. Keyed by
 # process: a lock that was held during a fork stays locked in the child for ever.
 _turns: dict[tuple[int, str], threading.Lock] = {}
+
+
+Config: TypeAlias = dict[str, str | bool | int | float | list[str]]
+
+
+def in_memory(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """A database that is no file. ``memory_limit`` is in DuckDB's words, as ``300MB``."""
+    import duckdb
+
+    return duckdb.connect(config=_config(memory_limit, threads))
+
+
+def _config(memory_limit: str, threads: int) -> Config:
+    return {
+        "threads": threads,
+        "memory_limit": memory_limit,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +98,6 @@ class DuckDbFile:
                 yield connection
         finally:
             turn.release()
-
-    def memory(self) -> duckdb.DuckDBPyConnection:
-        """A database of its own in memory, under the same limits."""
-        import duckdb
-
-        return duckdb.connect(config=self._config())
 
     def _create(self) -> None:
         import duckdb
@@ -145,14 +159,8 @@ class DuckDbFile:
         finally:
             os.close(handle)
 
-    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
-        return {
-            "threads": self.threads,
-            "memory_limit": self.memory_limit,
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
+    def _config(self) -> Config:
+        return _config(self.memory_limit, self.threads)
 
     def _locked(self, holder: str) -> WarehouseError:
         return WarehouseError(

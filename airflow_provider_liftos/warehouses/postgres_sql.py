@@ -34,4 +34,5 @@ CAPABILITIES = Capabilities(
     unnest="unnest(CAST(? AS {type}[]))",
     plus_hours="CAST({day} AS timestamp) + CAST({hours} AS integer) * INTERVAL '1 hour'",
     zoned="timezone({there}, timezone({here}, {clock}))",
+    digest="sum(hashtextextended(CAST(ROW({columns}) AS text), 0))",
 )

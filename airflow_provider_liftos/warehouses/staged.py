@@ -11,7 +11,7 @@ from airflow_provider_liftos.engine.objects import StagingUnavailable
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
 from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, Table
-from airflow_provider_liftos.warehouses.contract import Layout, Session, TableOf
+from airflow_provider_liftos.warehouses.contract import TableOf
 
 _TABLES = {table.name: table for table in (PERFORMANCE, *ENTITIES)}
 _HINT = "Nothing was loaded for it; clear the extract task to stage it again."
@@ -52,15 +52,6 @@ class StagedSlice:
                 raise self.error(error.message, error.hint) from error
             yield tuple(file.path for file in files)
 
-    def forget(self, session: Session, layout: Layout, load_id: str) -> None:
-        """Empty its place in the audit schema, where an earlier attempt may have left rows."""
-        ident = layout.capabilities.ident
-        session.execute(
-            f"DELETE FROM {layout.audit(self.table.name)}"
-            f" WHERE {ident('load_id')} = ? AND {ident('slice_key')} = ?",
-            (load_id, self.key),
-        )
-
     def error(self, message: str, hint: str | None = _HINT) -> StagingError:
         """An error about this slice's files."""
         return StagingError(
@@ -69,6 +60,18 @@ class StagedSlice:
             account=self.result.slice.account_id,
             hint=hint,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSlice:
+    """A slice whose files are on this host, for a while, and are what its manifest says.
+
+    ``columns`` are those that the files hold; there are none without files.
+    """
+
+    part: StagedSlice
+    columns: tuple[str, ...]
+    paths: tuple[str, ...]
 
 
 def complete(manifest: Manifest, table_of: TableOf) -> list[StagedSlice]:

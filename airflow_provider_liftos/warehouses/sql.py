@@ -1,0 +1,280 @@
+"""What all warehouses that speak SQL have in common; an engine adds a few verbs.
+
+A load is put into the audit schema many slices at a time, and published a slice at a time. What an
+engine must do for this: make its tables (``prepare``), open a unit of writing or of reading
+(``_write``, ``_read``), and bring staged files into an audit table (``_bring``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
+from airflow_provider_liftos.transforms.rates import Rate
+from airflow_provider_liftos.warehouses import ddl, duckdb_file, duckdb_parquet
+from airflow_provider_liftos.warehouses.contract import (
+    Capabilities,
+    Layout,
+    Note,
+    Published,
+    Session,
+    TableOf,
+)
+from airflow_provider_liftos.warehouses.job import Job
+from airflow_provider_liftos.warehouses.publish import publish
+from airflow_provider_liftos.warehouses.rates import replace_rates
+from airflow_provider_liftos.warehouses.settle import settling
+from airflow_provider_liftos.warehouses.staged import LocalSlice, StagedSlice, batches, complete
+from airflow_provider_liftos.warehouses.views import ViewSettings
+
+if TYPE_CHECKING:
+    import duckdb
+
+SessionT = TypeVar("SessionT", bound=Session)
+
+_KEYS_PER_STATEMENT = 100  # engines bound their placeholders, Databricks to 256
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one writer at a time may hold, by name; many may hold it ``shared``.
+
+    Turns are always taken in the same order: the load, the platform, the account.
+    """
+
+    names: tuple[str, ...]
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much one unit of writing takes: staged rows and slices, and years of exchange rates."""
+
+    rows: int
+    slices: int
+    years: int = 100
+
+
+class SqlWarehouse(ABC, Generic[SessionT]):
+    """A warehouse that speaks SQL. ``memory_limit`` and ``threads`` are of reading staged files."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        *,
+        schema: str,
+        audit_schema: str,
+        sizes: Sizes,
+        memory_limit: str,
+        threads: int,
+        views: ViewSettings | None,
+    ) -> None:
+        self.layout = Layout(capabilities=capabilities, schema=schema, audit_schema=audit_schema)
+        self._sizes = sizes
+        self._memory_limit = memory_limit
+        self._threads = threads
+        self._views = views or ViewSettings()
+
+    # --- what an engine adds ---------------------------------------------------------------------
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Create schemas, tables and missing columns, and bring the views up to date."""
+
+    @abstractmethod
+    def _write(self, *turns: Turn) -> AbstractContextManager[SessionT]:
+        """A unit of writing, on tables that are up to date, while the turns are held.
+
+        Where the engine has transactions it is one: committed at the end of the block, and on any
+        error everything is as it was. Turns are taken in the order given; who waits too long for
+        them raises WarehouseError, as does whatever the engine refuses.
+        """
+
+    @abstractmethod
+    def _read(self) -> AbstractContextManager[SessionT]:
+        """A unit of reading, in which writing is refused."""
+
+    @abstractmethod
+    def _bring(self, session: SessionT, arrived: Sequence[LocalSlice]) -> None:
+        """Add the slices' rows, their key beside them, to the audit tables, which have none yet."""
+
+    def _carry(self, near: Sequence[LocalSlice]) -> AbstractContextManager[Sequence[LocalSlice]]:
+        """Where the engine reads no files of this host: put them within its reach, for the block.
+
+        It is asked before the unit of writing begins, which so need not wait for an upload.
+        """
+        return _as_they_are(near)
+
+    # --- the contract ----------------------------------------------------------------------------
+
+    def load(
+        self,
+        manifest: Manifest,
+        table_of: TableOf = lambda result: result.table,
+        *,
+        staging: Staging | None = None,
+    ) -> int:
+        """Put the staged rows of all complete slices into the audit schema; how many rows.
+
+        What an earlier attempt of the load left of other slices is removed. Every file is verified
+        before the warehouse is opened; of those in a store, copies are fetched for this and again
+        for loading, a batch at a time, so that the disk need not hold a whole run. A slice is never
+        divided between batches, many slices may be.
+        """
+        staging = staging or Staging("")
+        slices = complete(manifest, table_of)
+        columns = self._columns(slices, manifest.load_id, staging)
+        self.discard(manifest.load_id, keep=[part.key for part in slices])
+        for batch in batches(slices, self._sizes.rows, self._sizes.slices):
+            with ExitStack() as opened:
+                near = [
+                    LocalSlice(
+                        part=part,
+                        columns=columns[part.key],
+                        paths=opened.enter_context(part.local(staging)),
+                    )
+                    for part in batch
+                ]
+                arrived = opened.enter_context(self._carry(near))
+                session = opened.enter_context(self._write(self._load_turn(manifest.load_id)))
+                self._forget(session, manifest.load_id, batch)
+                self._bring(session, [one for one in arrived if one.paths])
+        return sum(part.rows for part in slices)
+
+    def publish(
+        self,
+        result: SliceResult,
+        load_id: str,
+        org_id: str,
+        now: float,
+        *,
+        table: str | None = None,
+        note: Note | None = None,
+    ) -> Published:
+        """Replace the slice's published days, or the account's entities, in one transaction."""
+        part = result.slice
+        target = PERFORMANCE.name if part.report else table or result.table
+        platform = (self.layout.schema, target, org_id, part.platform)
+        turns = (
+            # The load must stay as it is, while others publish their slices of it.
+            self._load_turn(load_id, shared=True),
+            Turn(platform, shared=True),
+            Turn((*platform, part.account_id)),
+        )
+        with self._write(*turns) as session:
+            job = Job(
+                session=session,
+                layout=self.layout,
+                result=result,
+                load_id=load_id,
+                org_id=org_id,
+                now=now,
+            )
+            return publish(job, table, note)
+
+    def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
+        """Put exchange rates in place of those of the same days and source, oldest first."""
+        written = 0
+        turn = Turn((self.layout.schema, FX_RATES.name, org_id))
+        by_day = sorted(rates, key=lambda rate: rate.day)
+        for _, some in groupby(by_day, key=lambda rate: rate.day.year // self._sizes.years):
+            with self._write(turn) as session:
+                written += replace_rates(session, self.layout, list(some), org_id, now)
+        return written
+
+    def settle(self, org_id: str, platform: str, restatement_days: int, now: float) -> None:
+        """Rows of days that the platform restates no more are no estimates, read again or not."""
+        turn = Turn((self.layout.schema, PERFORMANCE.name, org_id, platform))
+        with self._write(turn) as session:
+            session.execute(*settling(self.layout, org_id, platform, restatement_days, now))
+
+    def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
+        """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
+        with self._write(self._load_turn(load_id)) as session:
+            for table, keys in self._waiting(session, load_id):
+                self._delete(session, load_id, table, sorted(keys - set(keep)))
+
+    def apply(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Carry out writing statements with ``?`` placeholders, in one transaction."""
+        with self._write() as session:
+            for sql, params in statements:
+                session.execute(sql, params)
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a reading statement."""
+        with self._read() as session:
+            return session.execute(sql, params)
+
+    def checksum(self, table: str, where: str = "", params: Sequence[object] = ()) -> str:
+        """A digest of a published table's rows, whatever their order."""
+        capabilities = self.layout.capabilities
+        columns = ddl.names(capabilities, TABLES[table].columns)
+        [(rows, total)] = self.query(
+            f"SELECT count(*), coalesce({capabilities.digest.format(columns=columns)}, 0)"
+            f" FROM {self.layout.published(table)}" + (f" WHERE {where}" if where else ""),
+            params,
+        )
+        return f"{rows}-{int(total):x}"
+
+    # --- what they share -------------------------------------------------------------------------
+
+    def _memory(self) -> duckdb.DuckDBPyConnection:
+        """A database in memory, in which staged files are read."""
+        return duckdb_file.in_memory(self._memory_limit, self._threads)
+
+    def _columns(
+        self, slices: Sequence[StagedSlice], load_id: str, staging: Staging
+    ) -> dict[str, tuple[str, ...]]:
+        """The columns of each slice's files, by its key, once all of them are found sound."""
+        found = {}
+        with self._memory() as memory:
+            for part in slices:
+                with part.local(staging) as paths:
+                    found[part.key] = duckdb_parquet.columns_found(memory, part, paths, load_id)
+        return found
+
+    def _load_turn(self, load_id: str, *, shared: bool = False) -> Turn:
+        """Nobody publishes the load, or loads it a second time, while it is put in place."""
+        return Turn((self.layout.audit_schema, load_id), shared=shared)
+
+    def _waiting(self, session: Session, load_id: str) -> Iterator[tuple[str, set[str]]]:
+        """Audit tables that have rows of the load, and of which slices: one question for all."""
+        ident, text = self.layout.capabilities.ident, self.layout.capabilities.text
+        tables = [table.name for table in ddl.audit_tables()]
+        selects = (
+            f"SELECT DISTINCT {text(name)}, {ident('slice_key')} FROM {self.layout.audit(name)}"
+            f" WHERE {ident('load_id')} = ?"
+            for name in tables
+        )
+        found = session.execute(" UNION ALL ".join(selects), [load_id] * len(tables))
+        for name in tables:
+            if keys := {key for table, key in found if table == name}:
+                yield name, keys
+
+    def _forget(self, session: Session, load_id: str, slices: Iterable[StagedSlice]) -> None:
+        """Empty the slices' places in the audit schema, where an earlier attempt may have been."""
+        by_table = sorted(slices, key=lambda part: part.table.name)
+        for table, some in groupby(by_table, key=lambda part: part.table.name):
+            self._delete(session, load_id, table, [part.key for part in some])
+
+    def _delete(self, session: Session, load_id: str, table: str, keys: Sequence[str]) -> None:
+        ident = self.layout.capabilities.ident
+        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+            some = keys[start : start + _KEYS_PER_STATEMENT]
+            session.execute(
+                f"DELETE FROM {self.layout.audit(table)} WHERE {ident('load_id')} = ?"
+                f" AND {ident('slice_key')} IN ({', '.join('?' * len(some))})",
+                (load_id, *some),
+            )
+
+
+@contextmanager
+def _as_they_are(near: Sequence[LocalSlice]) -> Iterator[Sequence[LocalSlice]]:
+    yield near
