@@ -64,7 +64,7 @@ class PlatformPipeline:
         history_since: date | str | None = None,
         history_days: int = 30,
     ) -> None:
-        config.refuse_one_host(duckdb=warehouse_conn_id is None)
+        config.refuse_at_parse(duckdb=not (warehouse_conn_id or config.text("warehouse_conn_id")))
         self.platform = get(platform)
         self.conn_id = conn_id or registry.default_conn_id(platform)
         self.warehouse_conn_id = warehouse_conn_id

@@ -48,6 +48,9 @@ OPTIONS = (
     Option(name="duckdb_path", kind="string", default=None,
            description="File of the default warehouse. "
            "Default: liftos/warehouse.duckdb under AIRFLOW_HOME."),
+    Option(name="warehouse_conn_id", kind="string", default="",
+           description="Airflow connection of the warehouse, for pipelines, operators and commands "
+           "that name none. Empty: the DuckDB file of duckdb_path."),
     Option(name="accounts_per_task", kind="integer", default="10",
            description="Accounts that one mapped extract task carries."),
     Option(name="fetch_threads", kind="integer", default="4",
@@ -197,15 +200,6 @@ def _home() -> str:
 
 
 SHARED = "shared://"
-_MANY_HOSTS = ("celery", "kubernetes", "edge", "ecs", "batch")
-
-
-def _many_hosts() -> str:
-    """The executor, where it runs tasks on several hosts."""
-    from airflow.sdk.configuration import conf
-
-    executor = str(conf.get("core", "executor", fallback=""))
-    return executor if any(name in executor.lower() for name in _MANY_HOSTS) else ""
 
 
 def refuse_one_host(*, duckdb: bool = True) -> None:
@@ -214,26 +208,50 @@ def refuse_one_host(*, duckdb: bool = True) -> None:
     Not tolerated, because it would seem to work: limits and checkpoints would be of one host each.
     ``duckdb`` says whether the warehouse is that of ``[liftos] duckdb_path``.
     """
-    from airflow_provider_liftos.model.errors import ConfigurationError
+    from airflow_provider_liftos.hooks.executors import of_several_hosts
 
-    executor = _many_hosts()
+    executor = of_several_hosts()
     if not executor:
         return
-    url = text("state_url")
-    if not text("state_conn_id") and (not url or url.startswith("sqlite")):
-        raise ConfigurationError(
-            f"{executor} runs tasks on several hosts, but the state store is a file on one",
-            hint="Set [liftos] state_url or state_conn_id to a Postgres database.",
-        )
+    if not text("state_conn_id"):
+        _refuse_state_file(executor, text("state_url"))
     staging_url = text("staging_url")
-    if not staging_url or staging_url.startswith(("/", "file://")):
-        raise ConfigurationError(
-            f"{executor} runs tasks on several hosts, but staging is a folder on one",
-            hint="Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
+    if "://" not in staging_url or staging_url.startswith("file://"):
+        raise _one_host(
+            executor,
+            "staging is a folder on one",
+            "Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
             " shared://<path>, a folder that every host mounts.",
         )
     if duckdb:
         duckdb_file(text("duckdb_path"))
+
+
+def refuse_at_parse(*, duckdb: bool = False) -> None:
+    """The same where a DAG file is read.
+
+    Not where a task's process reads it again, on a host with settings of its own: to Airflow the
+    DAG would only seem to be missing, while the task says in one line what is wrong.
+    """
+    from airflow.sdk import get_parsing_context
+
+    if get_parsing_context().task_id is None:
+        refuse_one_host(duckdb=duckdb)
+
+
+def _refuse_state_file(executor: str, url: str) -> None:
+    if not url or url.startswith("sqlite"):
+        raise _one_host(
+            executor,
+            "the state store is a file on one",
+            "Set [liftos] state_url or state_conn_id to a Postgres database.",
+        )
+
+
+def _one_host(executor: str, what: str, hint: str) -> Exception:
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    return ConfigurationError(f"{executor} runs tasks on several hosts, but {what}", hint=hint)
 
 
 def duckdb_file(given: str) -> str:
@@ -241,13 +259,14 @@ def duckdb_file(given: str) -> str:
 
     ConfigurationError where it is a file on one of several hosts.
     """
-    from airflow_provider_liftos.model.errors import ConfigurationError
+    from airflow_provider_liftos.hooks.executors import of_several_hosts
 
-    executor = _many_hosts()
+    executor = of_several_hosts()
     if executor and not given.startswith(SHARED):
-        raise ConfigurationError(
-            f"{executor} runs tasks on several hosts, but the DuckDB warehouse is a file on one",
-            hint="Name a connection of type postgres in warehouse_conn_id, or set [liftos]"
+        raise _one_host(
+            executor,
+            "the DuckDB warehouse is a file on one",
+            "Name a connection of type postgres in [liftos] warehouse_conn_id, or set [liftos]"
             " duckdb_path to shared://<path>, a file that every host mounts with working locks.",
         )
     return given.removeprefix(SHARED)
@@ -260,6 +279,7 @@ def duckdb_path() -> str:
 
 def state_store() -> StateStore:
     """The state store of this deployment, one per process."""
+    from airflow_provider_liftos.hooks.executors import of_several_hosts
     from airflow_provider_liftos.state.store import open_store
 
     refuse_one_host(duckdb=False)
@@ -268,7 +288,10 @@ def state_store() -> StateStore:
         from airflow.sdk import BaseHook
 
         connection: Any = BaseHook.get_connection(conn_id)
-        return open_store(connection.get_uri().replace("postgres://", "postgresql://", 1))
+        url = connection.get_uri().replace("postgres://", "postgresql://", 1)
+        if executor := of_several_hosts():
+            _refuse_state_file(executor, url)
+        return open_store(url)
     return open_store(text("state_url") or f"sqlite:///{_home()}/liftos/state.db")
 
 

@@ -21,7 +21,9 @@ _PORT = 5432
 def open_warehouse(
     conn_id: str | None, org_id: str, store: StateStore, *, mock: bool = False
 ) -> Warehouse:
-    """The warehouse of a connection, or the DuckDB file of ``[liftos] duckdb_path`` without one.
+    """The warehouse of a connection, or without one that of ``[liftos] warehouse_conn_id``.
+
+    Where neither is named, it is the DuckDB file of ``[liftos] duckdb_path``.
 
     A connection of type ``duckdb`` names its file as host, one of type ``postgres`` is as Airflow's
     Postgres provider has it. ``mock`` is for rows that are marked as invented: they have tables and
@@ -34,6 +36,7 @@ def open_warehouse(
 
     schema = MOCK_SCHEMA if mock else "liftos"
     views = ViewSettings(reporting_currency=config.reporting_currency())
+    conn_id = conn_id or config.text("warehouse_conn_id") or None
     connection = _connection(conn_id) if conn_id else None
     if connection is None or (connection.conn_type == "duckdb" and not connection.host):
         config.refuse_one_host()
@@ -50,6 +53,7 @@ def open_warehouse(
 
 def lineage_of(conn_id: str | None) -> tuple[str, str]:
     """What OpenLineage calls the warehouse, and what stands before the names of its tables."""
+    conn_id = conn_id or config.text("warehouse_conn_id") or None
     connection = _connection(conn_id) if conn_id else None
     if connection is None or connection.conn_type not in _POSTGRES:
         path = connection.host if connection else ""

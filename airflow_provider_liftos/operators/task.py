@@ -48,6 +48,7 @@ class LiftosOperator(BaseOperator):
     ui_color = "#e8f4fd"
 
     def __init__(self, *, platform: str, conn_id: str | None = None, **kwargs: Any) -> None:
+        config.refuse_at_parse()
         super().__init__(**usual(kwargs))
         self.platform = platform
         self.conn_id = conn_id or registry.default_conn_id(platform)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_TASK_ID
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -51,3 +52,26 @@ def test_several_hosts_refuse_a_warehouse_in_a_local_file(monkeypatch: pytest.Mo
     monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "shared:///mnt/staging")
     with pytest.raises(ConfigurationError, match="DuckDB warehouse is a file on one"):
         config.refuse_one_host()
+
+
+def test_several_hosts_refuse_a_connection_to_a_state_store_in_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_CONN_ID", "my_state")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "shared:///mnt/staging")
+    monkeypatch.setenv("AIRFLOW_CONN_MY_STATE", "sqlite:////tmp/state.db")
+    with pytest.raises(ConfigurationError, match="state store is a file on one"):
+        config.state_store()
+
+
+def test_what_is_refused_where_a_file_is_read_is_left_to_the_task_where_a_task_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    with pytest.raises(ConfigurationError, match="CeleryExecutor runs tasks on several hosts"):
+        config.refuse_at_parse()
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_TASK_ID, "plan")
+    config.refuse_at_parse()
+    with pytest.raises(ConfigurationError):
+        config.staging()

@@ -57,6 +57,16 @@ def test_a_password_by_aws_is_refused(connect):
         open_warehouse(connect("postgres", host="db", extra={"iam": True}), "acme", store=None)
 
 
+def test_who_names_none_has_the_warehouse_of_the_deployment(connect, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__LIFTOS__WAREHOUSE_CONN_ID", connect("postgres", host="db"))
+    assert isinstance(open_warehouse(None, "acme", store=None), PostgresWarehouse)
+    assert lineage_of(None)[0] == "postgres://db:5432"
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ANOTHER", json.dumps({"conn_type": "duckdb", "host": f"{tmp_path}/w.duckdb"})
+    )
+    assert isinstance(open_warehouse("another", "acme", store=None), DuckDbWarehouse)
+
+
 def test_several_hosts_need_no_file_when_the_warehouse_is_a_server(connect, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
     monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
