@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Brings the metadata up to date and makes the connection; runs before everything else of Airflow.
+# Brings the metadata up to date and makes connections; runs before everything else of Airflow.
 set -euo pipefail
 
 airflow db migrate
 
-if airflow connections get liftos_meta_default >/dev/null 2>&1; then
-  echo "liftos_meta_default is there already; it stays as it is"
-else
-  airflow connections add liftos_meta_default --conn-json "${LIFTOS_META_CONNECTION}" >/dev/null
-  echo "liftos_meta_default made"
-fi
+connect() {
+  if airflow connections get "$1" >/dev/null 2>&1; then
+    echo "$1 is there already; it stays as it is"
+  else
+    airflow connections add "$1" --conn-json "$2" >/dev/null
+    echo "$1 made"
+  fi
+}
+
+connect liftos_meta_default "${LIFTOS_META_CONNECTION}"
+connect liftos_google_ads_default "${LIFTOS_GOOGLE_ADS_CONNECTION}"
+connect liftos_tiktok_default "${LIFTOS_TIKTOK_CONNECTION}"
