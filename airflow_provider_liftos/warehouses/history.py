@@ -9,15 +9,16 @@ people have set, and the current one tells the newest of such numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import CHANGES, SNAPSHOT
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, Table
 from airflow_provider_liftos.warehouses.contract import Published
-from airflow_provider_liftos.warehouses.ddl import names, staged_columns
+from airflow_provider_liftos.warehouses.ddl import staged_columns
 from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
+from airflow_provider_liftos.warehouses.replacing import replace_rows
+from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 
 _LOADED = ("org_id", "platform", "report", "account_id")
 
@@ -44,10 +45,7 @@ def publish_entities(job: Job, table_name: str) -> Published:
             f"the audit schema holds {staged} of its {expected} rows.",
             hint="Load the manifest again, then publish.",
         )
-    snapshot.bury()
-    snapshot.close()
-    snapshot.refresh()
-    snapshot.open()
+    snapshot.merge()
     snapshot.note(staged)
     snapshot.clear()
     return Published(rows_before=alive, rows_after=snapshot.count_alive())
@@ -76,6 +74,12 @@ class _Snapshot:
     def _staged(self) -> str:
         return self.job.layout.audit(self.table.name)
 
+    @property
+    def _moment(self) -> str:
+        """The moment of the snapshot, as a placeholder."""
+        kind = self.table.column("valid_from").kind
+        return f"CAST(? AS {self.job.layout.capabilities.types[kind]})"
+
     def _scope(self, alias: str) -> Predicate:
         part = self.job.result.slice
         return Predicate(
@@ -91,15 +95,6 @@ class _Snapshot:
     def _same_id(self, left: str, right: str) -> str:
         parts = (f"{left}.{self._name(n)} = {right}.{self._name(n)}" for n in self.table.key)
         return " AND ".join(parts)
-
-    def _listed(self, condition: str = "") -> Predicate:
-        """The snapshot has the id of ``h``, and there the condition holds."""
-        mine = self.job.mine
-        return Predicate(
-            sql=f"EXISTS (SELECT 1 FROM {self._staged} AS s WHERE {mine.sql}"
-            f" AND {self._same_id('s', 'h')}{condition})",
-            params=mine.params,
-        )
 
     def count_staged(self) -> int:
         """Rows under audit; each must be of this account and have an id of its own."""
@@ -129,7 +124,19 @@ class _Snapshot:
             f" FROM {self.job.layout.published(LOADS.name)} WHERE {key.sql}",
             (self.job.load_id, self.job.as_of, *key.params),
         )
-        return bool(mine), bool(newer)
+        return bool(mine), bool(newer) or self._has_newer_versions()
+
+    def _has_newer_versions(self) -> bool:
+        """Whether a newer snapshot was merged, by somebody who died before noting it."""
+        if not self.job.layout.capabilities.replace:
+            return False  # nobody can
+        scope = self._scope("h")
+        [(found,)] = self.job.session.execute(
+            f"SELECT count(*) FROM {self._history} AS h WHERE {scope.sql}"
+            f" AND h.{self._name('valid_from')} > ?",
+            (*scope.params, self.job.as_of),
+        )
+        return bool(found)
 
     def count_alive(self) -> int:
         """Ids of the account that are current and not deleted."""
@@ -141,93 +148,105 @@ class _Snapshot:
         )
         return int(rows)
 
-    def bury(self) -> None:
-        """A closing version, equal but deleted, for every living id that is no longer listed."""
-        changed: dict[str, tuple[str, object]] = {
-            "valid_from": ("?", self.job.as_of),
-            "as_of": ("?", self.job.as_of),
-            "load_id": ("?", self.job.load_id),
-        }
-        constant = {"valid_to": "NULL", "is_deleted": "TRUE"}
-        values, params = [], []
-        for column in self.table.columns:
-            if column.name in changed:
-                params.append(changed[column.name][1])
-                values.append(f"CAST(? AS {self.job.layout.capabilities.types[column.kind]})")
-            else:
-                values.append(constant.get(column.name, f"h.{self._name(column.name)}"))
-        gone = self._scope("h") & self._gone()
+    def merge(self) -> None:
+        """One statement: versions that end, versions that begin, and volatile values as of now.
+
+        In turn 1 the current version ends or moves, in turn 2 the next one begins.
+        """
+        scope, ends = self._scope("h"), self._name("valid_to")
+        own = ", ".join(self._name(column.name) for column in self.table.columns)
+        begin = {
+            "valid_from": self._moment, "valid_to": "NULL", "is_deleted": "s.act = 'gone'"
+        }  # fmt: skip
+        values = (begin.get(c.name, f"s.{self._name(c.name)}") for c in self.table.columns)
+        changes = self._changes()
         self.job.session.execute(
-            f"INSERT INTO {self._history} ({self._columns}) SELECT {', '.join(values)}"
-            f" FROM {self._history} AS h WHERE {gone.sql}",
-            (*params, *gone.params),
+            f"MERGE INTO {self._history} AS h USING ({changes.sql}) AS s"
+            f" ON s.turn = 1 AND {scope.sql} AND h.{ends} IS NULL AND {self._same_id('h', 's')}"
+            f" AND h.{self._name('valid_from')} = s.began"
+            f"{self._moves()}"
+            # A version that began at this very moment was never anybody's truth.
+            f" WHEN MATCHED AND s.began = {self._moment} THEN DELETE"
+            f" WHEN MATCHED THEN UPDATE SET {ends} = {self._moment}"
+            f" WHEN NOT MATCHED AND s.turn = 2 THEN INSERT ({own}) VALUES ({', '.join(values)})",
+            (*changes.params, *scope.params, *[self.job.as_of] * 3),
         )
 
-    def close(self) -> None:
-        """An end for the current versions of ids that are gone, changed, or back again."""
-        deleted, digest = self._name("is_deleted"), self._name("row_hash")
-        changed = self._listed(f" AND (h.{deleted} OR s.{digest} IS DISTINCT FROM h.{digest})")
-        gone = self._gone()
-        scope, valid_to = self._scope("h"), self._name("valid_to")
-        self.job.session.execute(
-            f"UPDATE {self._history} AS h SET {valid_to} = ? WHERE {scope.sql}"
-            f" AND h.{valid_to} IS NULL AND (({gone.sql}) OR ({changed.sql}))",
-            (self.job.as_of, *scope.params, *gone.params, *changed.params),
-        )
-        # Versions that began at this very moment were never anybody's truth.
-        self.job.session.execute(
-            f"DELETE FROM {self._history} AS h WHERE {scope.sql}"
-            f" AND h.{valid_to} = h.{self._name('valid_from')}",
-            scope.params,
-        )
-
-    def refresh(self) -> None:
-        """The newest volatile values, and when they were seen, for current versions that go on."""
-        volatile = [self._name(c.name) for c in self.table.columns if c.volatile]
+    def _moves(self) -> str:
+        volatile = [column.name for column in self.table.columns if column.volatile]
         if not volatile:
-            return
-        moved = " OR ".join(f"h.{name} IS DISTINCT FROM s.{name}" for name in volatile)
-        seen = (*volatile, self._name("as_of"), self._name("load_id"))
-        scope, mine = self._scope("h"), self.job.mine
-        self.job.session.execute(
-            f"UPDATE {self._history} AS h SET {', '.join(f'{name} = s.{name}' for name in seen)}"
-            f" FROM (SELECT * FROM {self._staged} WHERE {mine.sql}) AS s"
-            f" WHERE {scope.sql} AND h.{self._name('valid_to')} IS NULL"
-            f" AND NOT h.{self._name('is_deleted')} AND {self._same_id('s', 'h')} AND ({moved})",
-            (*mine.params, *scope.params),
+            return ""
+        seen = (self._name(name) for name in (*volatile, "as_of", "load_id"))
+        values = ", ".join(f"{name} = s.{name}" for name in seen)
+        return f" WHEN MATCHED AND s.act = 'moved' THEN UPDATE SET {values}"
+
+    def _changes(self) -> Predicate:
+        """Each change once, or twice where one version ends and another begins."""
+        fates = self._fates()
+        return Predicate(
+            sql=f"SELECT n.turn, q.* FROM ({fates.sql}) AS q JOIN"
+            " (SELECT 1 AS turn UNION ALL SELECT 2 AS turn) AS n ON q.act IN ('changed', 'gone')"
+            " OR (q.act = 'moved' AND n.turn = 1) OR (q.act = 'new' AND n.turn = 2)",
+            params=fates.params,
         )
 
-    def open(self) -> None:
-        """A new version for every listed id without a current one."""
-        capabilities = self.job.layout.capabilities
-        columns = staged_columns(self.table)
-        mine = self.job.mine
-        own = ", ".join(self._name(name) for name in ("valid_from", "valid_to", "is_deleted"))
-        moment = capabilities.types[self.table.column("valid_from").kind]
-        self.job.session.execute(
-            f"INSERT INTO {self._history} ({names(capabilities, columns)}, {own})"
-            f" SELECT {names(capabilities, columns, 's')}, CAST(? AS {moment}), NULL, FALSE"
-            f" FROM {self._staged} AS s WHERE {mine.sql} AND NOT EXISTS (SELECT 1"
-            f" FROM {self._history} AS h WHERE {self._same_id('h', 's')}"
-            f" AND h.{self._name('valid_to')} IS NULL)",
-            (self.job.as_of, *mine.params),
+    def _fates(self) -> Predicate:
+        """What becomes of every current version ``c``, and of every listed row ``s``.
+
+        It is new, has changed, has only moved (volatile values), or is gone: it should have been
+        listed and was not, and its next version is equal, but deleted. Nothing: it goes on.
+        """
+        capabilities, mine, scope = self.job.layout.capabilities, self.job.mine, self._scope("h")
+        missing, missed = self._missing("c")
+        unlisted = f"s.{self._name(self.table.key[-1])} IS NULL"
+        now = {"as_of": self.job.as_of, "load_id": self.job.load_id}
+        types = {c.name: capabilities.types[c.kind] for c in staged_columns(self.table)}
+        values = ", ".join(
+            f"CASE WHEN {unlisted} THEN"
+            f" {f'CAST(? AS {types[name]})' if name in now else f'c.{self._name(name)}'}"
+            f" ELSE s.{self._name(name)} END AS {self._name(name)}"
+            for name in types
+        )
+        return Predicate(
+            sql=f"SELECT {values}, c.{self._name('valid_from')} AS began, {self._act()} AS act"
+            f" FROM (SELECT h.* FROM {self._history} AS h WHERE {scope.sql}"
+            f" AND h.{self._name('valid_to')} IS NULL) AS c FULL JOIN"
+            f" (SELECT * FROM {self._staged} WHERE {mine.sql}) AS s ON {self._same_id('s', 'c')}"
+            f" WHERE NOT {unlisted} OR ({missing})",
+            params=(*(now[name] for name in types if name in now), *scope.params, *mine.params,
+                    *missed),
+        )  # fmt: skip
+
+    def _act(self) -> str:
+        digest, one = self._name("row_hash"), self._name(self.table.key[-1])
+        volatile = [self._name(column.name) for column in self.table.columns if column.volatile]
+        moved = " OR ".join(f"c.{name} IS DISTINCT FROM s.{name}" for name in volatile)
+        return (
+            f"CASE WHEN c.{one} IS NULL THEN 'new' WHEN s.{one} IS NULL THEN 'gone'"
+            f" WHEN c.{self._name('is_deleted')} OR s.{digest} IS DISTINCT FROM c.{digest}"
+            f" THEN 'changed'{f' WHEN {moved} THEN {chr(39)}moved{chr(39)}' if moved else ''} END"
         )
 
     def note(self, rows: int) -> None:
         """The snapshot's row in ``loads``; its day is that of ``as_of`` in UTC."""
-        loads, day = self.job.layout.published(LOADS.name), self.job.as_of.date()
-        level = self.job.result.slice.level
-        key = self._loads_key(level)
-        self.job.session.execute(
-            f"DELETE FROM {loads} WHERE {key.sql} AND {self._name('date')} = ?",
-            (*key.params, day),
+        job, day = self.job, self.job.as_of.date()
+        key = self._loads_key(job.result.slice.level)
+        given = dict(zip((*_LOADED, "level"), key.params, strict=True)) | {
+            "date": day, "rows": rows, "as_of": job.as_of, "load_id": job.load_id,
+            "published_at": instant(job.now),
+        }  # fmt: skip
+        types = job.layout.capabilities.types
+        casts = ", ".join(
+            f"CAST(? AS {types[LOADS.column(name).kind]}) AS {self._name(name)}" for name in given
         )
-        columns = [*_LOADED, "level", "date", "rows", "as_of", "load_id", "published_at"]
-        values = (*key.params, day, rows, self.job.as_of, self.job.load_id, instant(self.job.now))
-        types = self.job.layout.capabilities.types
-        casts = ", ".join(f"CAST(? AS {types[LOADS.column(name).kind]})" for name in columns)
-        self.job.session.execute(
-            f"INSERT INTO {loads} ({', '.join(map(self._name, columns))}) SELECT {casts}", values
+        replace_rows(
+            job.session,
+            job.layout,
+            LOADS.name,
+            key & Predicate(sql=f"{self._name('date')} = ?", params=(day,)),
+            {name: f"g.{self._name(name)}" for name in given},
+            f"FROM (SELECT {casts}) AS g",
+            tuple(given.values()),
         )
 
     def clear(self) -> None:
@@ -235,24 +254,16 @@ class _Snapshot:
         mine = self.job.mine
         self.job.session.execute(f"DELETE FROM {self._staged} WHERE {mine.sql}", mine.params)
 
-    @property
-    def _columns(self) -> str:
-        return names(self.job.layout.capabilities, self.table.columns)
-
-    def _gone(self) -> Predicate:
-        """Of the history's, those that should have been listed and were not."""
-        listed = self._listed()
-        missing = Predicate(
-            sql=f"h.{self._name('valid_to')} IS NULL AND NOT h.{self._name('is_deleted')}"
-            f" AND NOT {listed.sql}",
-            params=listed.params,
-        )
+    def _missing(self, alias: str) -> tuple[str, tuple[object, ...]]:
+        """Of versions that no listed row has: those that should have been listed."""
+        alive = f"NOT {alias}.{self._name('is_deleted')}"
         ids = self.job.result.slice.ids
-        return missing if ids is None else missing & self._below(ids.values)
-
-    def _below(self, campaigns: Sequence[str]) -> Predicate:
-        marks = ", ".join("?" for _ in campaigns) or "NULL"
-        return Predicate(sql=f"h.{self._name('campaign_id')} IN ({marks})", params=tuple(campaigns))
+        if ids is None:
+            return alive, ()
+        capabilities, campaign = self.job.layout.capabilities, self.table.column("campaign_id")
+        given = Given(type=capabilities.types[campaign.kind], values=ids.values)
+        listed, params = rows_of(capabilities, [given])
+        return f"{alive} AND {alias}.{self._name('campaign_id')} IN ({listed})", tuple(params)
 
     def _loads_key(self, *levels: str) -> Predicate:
         """The stream's rows of these levels; parameters in the order of ``_LOADED``, levels."""

@@ -18,6 +18,7 @@ from airflow_provider_liftos.state import tables
 from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.warehouses.contract import Capabilities, Warehouse
 from airflow_provider_liftos.warehouses.job import instant
+from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 
 _PAGE = 5_000
 _AGAIN = 3 * 86_400.0
@@ -152,16 +153,18 @@ def _pages(store: StateStore, one: Mirrored, org_id: str, since: float) -> Itera
 
 
 def _insert(warehouse: Warehouse, one: Mirrored, page: Rows) -> Statement:
-    """One statement over lists, which travel faster than rows."""
+    """One statement for a page, which travels faster than rows."""
     capabilities = warehouse.layout.capabilities
     names = ", ".join(capabilities.ident(column.name) for column in one.columns)
-    lists = [capabilities.unnest.format(type=_kind(capabilities, column)) for column in one.columns]
-    values = [
-        [_value(row[i], is_moment=_is_moment(column)) for row in page]
+    given = [
+        Given(
+            type=_kind(capabilities, column),
+            values=[_value(row[i], is_moment=_is_moment(column)) for row in page],
+        )
         for i, column in enumerate(one.columns)
     ]
-    table = warehouse.layout.published(one.table.name)
-    return f"INSERT INTO {table} ({names}) SELECT {', '.join(lists)}", values
+    select, params = rows_of(capabilities, given)
+    return f"INSERT INTO {warehouse.layout.published(one.table.name)} ({names}) {select}", params
 
 
 def _value(value: Any, *, is_moment: bool) -> Any:

@@ -2,6 +2,10 @@
 
 What is replaced is exactly (org, platform, account, report, level, declared dates). A day that is
 empty in the slice is emptied; a day that newer data already holds is left as it is.
+
+Where every statement commits by itself, one of them replaces the rows; ``loads`` follows, and the
+rows under audit go last. Whoever dies in between leaves old rows or new ones, and ends it by doing
+it again.
 """
 
 from __future__ import annotations
@@ -15,9 +19,9 @@ from typing import TypeAlias
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW
 from airflow_provider_liftos.model.unified import LOADS, PERFORMANCE
 from airflow_provider_liftos.warehouses.contract import Note, Published, Restatement
-from airflow_provider_liftos.warehouses.ddl import names
 from airflow_provider_liftos.warehouses.history import publish_entities
 from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
+from airflow_provider_liftos.warehouses.replacing import replace_rows
 
 RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", "clicks")
 
@@ -33,16 +37,14 @@ def publish(job: Job, table: str | None, note: Note | None) -> Published:
     """
     if job.result.slice.report is None:
         return publish_entities(job, table or job.result.table)
-    published = publish_report(job)
-    if note and published.restated:
-        note(published.restated)
-    return published
+    return publish_report(job, note)
 
 
-def publish_report(job: Job) -> Published:
+def publish_report(job: Job, note: Note | None = None) -> Published:
     """Publish one slice of a report; call it inside one transaction.
 
-    Publishing a slice again, after its audit rows are gone, changes nothing.
+    Publishing a slice again, after its audit rows are gone, changes nothing. ``note`` hears of
+    restated days before a row is changed.
 
     Raises:
         WarehouseError: the slice failed, has rows it did not declare, or is not loaded.
@@ -61,7 +63,7 @@ def publish_report(job: Job) -> Published:
         rows = _count(job, key & _in_dates(job, declared))
         return Published(rows_before=rows, rows_after=rows, dates_skipped=tuple(sorted(newer)))
     dates = tuple(day for day in declared if day not in newer)
-    published = _replace(job, key, dates)
+    published = _replace(job, key, dates, note)
     job.run(f"DELETE FROM {job.layout.audit(PERFORMANCE.name)}", job.mine)
     kept = _count(job, key & _in_dates(job, sorted(newer)))
     return Published(
@@ -73,25 +75,30 @@ def publish_report(job: Job) -> Published:
     )
 
 
-def _replace(job: Job, key: Predicate, dates: tuple[date, ...]) -> Published:
+def _replace(job: Job, key: Predicate, dates: tuple[date, ...], note: Note | None) -> Published:
     if not dates:
         return Published(rows_before=0, rows_after=0)
-    capabilities = job.layout.capabilities
     target, source = job.layout.published(PERFORMANCE.name), job.layout.audit(PERFORMANCE.name)
     days = _in_dates(job, dates)
     known = _known(job, key & days)
     before, old = _sums(job, target, key & days)
     after, new = _sums(job, source, job.mine & days)
-    columns = names(capabilities, PERFORMANCE.columns)
-    job.run(f"DELETE FROM {target}", key & days)
-    job.run(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source}", job.mine & days)
     lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
-    _note_loads(job, key, days, dates, lead)
-    return Published(
-        rows_before=before,
-        rows_after=after,
-        restated=tuple(_restatements(old, new, lead, known)),
+    restated = tuple(_restatements(old, new, lead, known))
+    if note and restated:
+        note(restated)
+    ident, staged = job.layout.capabilities.ident, job.mine & days
+    replace_rows(
+        job.session,
+        job.layout,
+        PERFORMANCE.name,
+        key & days,
+        {name: ident(name) for name in PERFORMANCE.names()},
+        f"FROM {source} WHERE {staged.sql}",
+        staged.params,
     )
+    _note_loads(job, key, days, dates, lead)
+    return Published(rows_before=before, rows_after=after, restated=restated)
 
 
 def _key(job: Job) -> Predicate:
@@ -136,10 +143,21 @@ def _published_before(
         key & _between(job, declared[0], declared[-1]),
         (job.load_id, job.as_of, job.as_of, job.load_id),
     )
-    return (
-        {day for day, mine, _ in rows if mine},
-        {day for day, _, newer in rows if newer},
+    newer = {day for day, _, newer in rows if newer}
+    if job.layout.capabilities.replace:
+        newer |= _newer_rows(job, key & _between(job, declared[0], declared[-1]))
+    return {day for day, mine, _ in rows if mine}, newer
+
+
+def _newer_rows(job: Job, where: Predicate) -> set[date]:
+    """Days of which another load brought newer rows, and then died before it noted that."""
+    ident, table = job.layout.capabilities.ident, job.layout.published(PERFORMANCE.name)
+    others = Predicate(
+        sql=f"{ident('as_of')} > ? AND {ident('load_id')} <> ?", params=(job.as_of, job.load_id)
     )
+    return {
+        day for (day,) in job.run(f"SELECT DISTINCT {ident('date')} FROM {table}", where & others)
+    }
 
 
 def _count(job: Job, where: Predicate) -> int:
@@ -193,29 +211,44 @@ def _note_loads(
     job: Job, key: Predicate, days: Predicate, dates: tuple[date, ...], lead: str
 ) -> None:
     """One ``loads`` row for every published day, also for those without any row."""
-    capabilities, table = job.layout.capabilities, job.layout.published(LOADS.name)
-    job.run(f"DELETE FROM {table}", key & days)
-    day, rows = capabilities.ident("date"), capabilities.ident("rows")
-    spend, conversions = capabilities.ident("spend"), capabilities.ident("conversions")
-    leading = f"CASE WHEN {capabilities.ident('attribution_window')} = ? THEN"
-    part = job.result.slice
-    given = (job.org_id, part.platform, part.report and part.report.name,
-             part.report and str(part.report.level), part.account_id)  # fmt: skip
+    capabilities, ident = job.layout.capabilities, job.layout.capabilities.ident
+    leading = f"CASE WHEN {ident('attribution_window')} = ? THEN"
     kinds = {column.name: capabilities.types[column.kind] for column in LOADS.columns}
-    heads = ", ".join(f"CAST(? AS {kinds[name]})" for name in LOADS.key[:-1])
-    lineage = ", ".join(f"CAST(? AS {kinds[n]})" for n in ("as_of", "load_id", "published_at"))
-    for first, last in spans(dates):
-        job.session.execute(
-            f"INSERT INTO {table} ({names(capabilities, LOADS.columns)})"
-            f" SELECT {heads}, d.{day}, coalesce(p.{rows}, 0), p.{spend}, p.{conversions},"
-            f" {lineage} FROM ({capabilities.days}) d LEFT JOIN (SELECT {day}, count(*) AS {rows},"
-            f" sum({leading} {spend} END) AS {spend},"
-            f" sum({leading} {conversions} END) AS {conversions}"
-            f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {(key & days).sql}"
-            f" GROUP BY {day}) p ON p.{day} = d.{day}",
-            (*given, job.as_of, job.load_id, instant(job.now), first, last, lead, lead,
-             *(key & days).params),
-        )  # fmt: skip
+    day, ranges, same = ident("date"), spans(dates), _same_on_all_days(job)
+    shown = {"date": f"d.{day}", "rows": f"coalesce(p.{ident('rows')}, 0)"} | {
+        name: f"CAST(p.{ident(name)} AS {kinds[name]})" for name in ("spend", "conversions")
+    }
+    # What is the same on all days comes as one row, so that columns may stand in any order.
+    given = ", ".join(f"CAST(? AS {kinds[name]}) AS {ident(name)}" for name in same)
+    replace_rows(
+        job.session,
+        job.layout,
+        LOADS.name,
+        key & days,
+        {name: shown.get(name, f"g.{ident(name)}") for name in LOADS.names()},
+        f"FROM ({' UNION ALL '.join([capabilities.days] * len(ranges))}) AS d"
+        f" CROSS JOIN (SELECT {given}) AS g LEFT JOIN (SELECT {day}, count(*) AS {ident('rows')},"
+        f" sum({leading} {ident('spend')} END) AS {ident('spend')},"
+        f" sum({leading} {ident('conversions')} END) AS {ident('conversions')}"
+        f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {(key & days).sql}"
+        f" GROUP BY {day}) AS p ON p.{day} = d.{day}",
+        (*(day for span in ranges for day in span), *same.values(), lead, lead,
+         *(key & days).params),
+    )  # fmt: skip
+
+
+def _same_on_all_days(job: Job) -> dict[str, object]:
+    part = job.result.slice
+    return {
+        "org_id": job.org_id,
+        "platform": part.platform,
+        "report": part.report and part.report.name,
+        "level": part.report and str(part.report.level),
+        "account_id": part.account_id,
+        "as_of": job.as_of,
+        "load_id": job.load_id,
+        "published_at": instant(job.now),
+    }
 
 
 def _between(job: Job, first: date, last: date) -> Predicate:
