@@ -82,6 +82,16 @@ _GENERAL = {
         "description": "API version to speak when that one is switched off. Empty: the newest.",
         "schema": {"type": ["string", "null"]},
     },
+    "concurrent_requests": {
+        "label": "Requests in flight",
+        "description": "How many at once, of all workers together. Empty: any number.",
+        "schema": {"type": ["integer", "null"]},
+    },
+    "concurrent_requests_per_account": {
+        "label": "Requests in flight per account",
+        "description": "The same for each account.",
+        "schema": {"type": ["integer", "null"]},
+    },
     "is_mock": {
         "label": "Invented rows",
         "description": "A sandbox is behind it: rows are marked, and kept in schema liftos_mock.",

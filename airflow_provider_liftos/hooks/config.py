@@ -81,7 +81,8 @@ OPTIONS = (
            "differ from what is known of them: meta=7, google_ads=60."),
     Option(name="limits", kind="string", default="",
            description="Caps on calls beside those of connections, the stricter wins: "
-           "meta.requests_per_hour=150, tiktok.requests_per_second=5."),
+           "meta.requests_per_hour=150, tiktok.requests_per_second=5. concurrent_requests and "
+           "concurrent_requests_per_account cap how many are in flight at once."),
     Option(name="breaker_failures", kind="integer", default="5",
            description="Failures in a row after which nothing is sent to an account for a while."),
     Option(name="breaker_seconds", kind="float", default="60",

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_liftos.hooks import config, versions
+from airflow_provider_liftos.hooks import versions
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.platforms import get, names
@@ -30,8 +30,8 @@ _CONNECTION = (
     "conn_id", "api_version", "fallback_version", "host", "org_id", "is_mock", "allow_insecure",
 )  # fmt: skip
 _FIXED_PACE = {"backoff_multiplier": 2, "max_retries": 5}
-_AT_ONCE = "concurrent_requests"
-_PACE = ("requests_per_hour", "requests_per_minute", _AT_ONCE, *_FIXED_PACE)
+_AT_ONCE = ("concurrent_requests", "concurrent_requests_per_account")
+_PACE = ("requests_per_hour", "requests_per_minute", *_AT_ONCE, *_FIXED_PACE)
 _OTHER_NAMES = {"secret": "app_secret"}
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 _ALTERNATIVES = re.compile(r'^\s*(\w+):\s*"\w+"(?:\s*\|\s*"\w+")+', re.MULTILINE)
@@ -208,22 +208,13 @@ def _limits(
                     hint=f"Write {_FIXED_PACE[key]} or leave it out; what fails for longer is"
                     " retried by the task.",
                 )
-        elif key in fields:
+        elif key in _AT_ONCE and value != int(value):
+            raise ConfigurationError(f"{where} is {value!r}; it is a whole number of requests")
+        elif key in fields or key in _AT_ONCE:
             yield key, value
         else:
             caps = ", ".join(limit.option for limit in platform.limits if limit.option in fields)
-            instead = _at_once(value) if key == _AT_ONCE else ""
-            note(f"{where} has no effect: {platform.title} is capped by {caps}{instead}")
-
-
-def _at_once(most: float) -> str:
-    """What keeps so many requests in flight at most: reading threads of a task times tasks."""
-    most = max(1, int(most))
-    threads = min(most, int(config.number("fetch_threads")))
-    return (
-        f"; for at most {most} at once set [liftos] fetch_threads = {threads} and give the"
-        f" connection's DAG max_active_tasks={most // threads}"
-    )
+            note(f"{where} has no effect: {platform.title} is capped by {caps}")
 
 
 def _accounts(given: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -231,6 +231,7 @@ def open_session(
     the connection.
     """
     from airflow_provider_liftos.hooks import limits, observing, tokens
+    from airflow_provider_liftos.resilience.flights import Flights
     from airflow_provider_liftos.resilience.limiter import Limiter
     from airflow_provider_liftos.transport.session import Session
     from airflow_provider_liftos.transport.versions import told
@@ -246,6 +247,7 @@ def open_session(
         lane=lane,
         fallbacks=versions.fallbacks(platform, credentials.version, credentials.options, today),
         watch=observing.watch(platform),
+        seating=Flights(store, credentials.org_id),
         **tokens.shared(platform, credentials, store, api_conn_id),
     )
     if asked := credentials.asked_version:

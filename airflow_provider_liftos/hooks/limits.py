@@ -18,17 +18,25 @@ if TYPE_CHECKING:
 def caps(platform: Platform) -> Mapping[str, float]:
     """Calls of ``[liftos] limits`` by the limits' options, those of this platform.
 
+    Among them those that cap how many are in flight, which are from 1.
+
     ConfigurationError when one is none, of whichever platform.
     """
     from airflow_provider_liftos.platforms import discover
+    from airflow_provider_liftos.transport.boarding import AT_ONCE
 
     given = config.text("limits")
-    known = {f"{one.name}.{limit.option}" for one in discover() for limit in one.limits}
+    known = {
+        f"{one.name}.{option}"
+        for one in discover()
+        for option in (*(limit.option for limit in one.limits), *AT_ONCE)
+    }
     found: dict[str, float] = {}
     for part in filter(str.strip, given.split(",")):
         name, _, value = (text.strip() for text in part.partition("="))
         calls = _number(value)
-        if name not in known or not 0 < calls < math.inf:
+        least = 1 if name.partition(".")[2] in AT_ONCE else math.ulp(0.0)
+        if name not in known or not least <= calls < math.inf:
             raise ConfigurationError(
                 f"[liftos] limits is {given!r}: {part.strip()!r} is no limit with a number above 0",
                 hint=f"Write it as {min(known)}=1000; limits are {', '.join(sorted(known))}.",

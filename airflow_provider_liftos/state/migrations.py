@@ -81,6 +81,11 @@ def _restatements_with_ids(connection: Connection) -> None:
     connection.execute(text("DROP TABLE restatements_before"))
 
 
+def create_flights(connection: Connection) -> None:
+    """Requests in flight."""
+    tables.flights.create(connection, checkfirst=True)
+
+
 STEPS: tuple[Step, ...] = (
     create_tables,
     create_oauth_states,
@@ -88,6 +93,7 @@ STEPS: tuple[Step, ...] = (
     limits_know_lanes,
     create_alerts,
     letters_can_be_replayed,
+    create_flights,
 )
 
 

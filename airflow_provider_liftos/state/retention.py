@@ -87,6 +87,8 @@ RULES = (
          over=lambda before: and_(tables.breakers.c.updated_at < before,
                                   tables.breakers.c.opened_until < before)),
     Rule(name="leases", days=7, table=tables.leases, over=_idle_lease),
+    Rule(name="flights", days=1, table=tables.flights,
+         over=lambda before: tables.flights.c.expires_at < before),
     Rule(name="oauth_states", days=1, table=tables.oauth_states,
          over=lambda before: tables.oauth_states.c.expires_at < before),
 )  # fmt: skip

@@ -65,6 +65,18 @@ leases = Table(
     _count("token"),  # fencing: grows with every acquisition, never reused
 )
 
+flights = Table(
+    "flights",  # requests in flight, and those that wait to be
+    metadata,
+    _key("org_id"),
+    _key("key"),
+    _key("id"),
+    _count("most"),
+    _count("aboard"),  # 0: waits
+    _moment("since", required=True),  # when it came; later for lower lanes
+    _moment("expires_at", required=True),
+)
+
 breakers = Table(
     "breakers",
     metadata,

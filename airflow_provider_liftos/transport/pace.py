@@ -7,13 +7,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
-from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.errors import ConfigurationError, Throttled
 from airflow_provider_liftos.model.platform import Credentials, Limit, Platform
 from airflow_provider_liftos.model.wire import Lane, Request, Signal
 from airflow_provider_liftos.resilience.limiter import Place, Turn
+from airflow_provider_liftos.transport.boarding import (
+    AT_ONCE,
+    Seat,
+    Seating,
+    Seats,
+    most_at_once,
+)
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
 
 LONGEST_SLEEP = 60.0
@@ -21,6 +29,9 @@ LONGEST_SLEEP = 60.0
 
 DEFAULT_PENALTY = 60.0
 """Seconds to leave a limit alone that is used up, where the platform does not say for how long."""
+
+_ABOARD = 1.0
+"""Seconds that a request may wait for its limits in a seat that others wait for."""
 
 _BURST_SHARE = 4
 _BRIEF = 0.05
@@ -68,7 +79,7 @@ class Pace:
 
     ``warn`` is handed what a person should be told. ``caps`` are calls by the names of the limits'
     options; they and the connection's own fields bind alike, the stricter wins. ``lane`` is that of
-    requests without one of their own.
+    requests without one of their own. ``seating`` counts requests in flight, where they are capped.
     """
 
     def __init__(
@@ -81,6 +92,7 @@ class Pace:
         *,
         caps: Mapping[str, float] = MappingProxyType({}),
         lane: Lane = Lane.FRESH,
+        seating: Seating | None = None,
     ) -> None:
         self._platform = platform
         self._credentials = credentials
@@ -89,30 +101,63 @@ class Pace:
         self._warn = warn
         self._caps = caps
         self.lane = lane
+        self._seating = seating
         self._rates: dict[str, float] = {}
 
     # -- before a request -----------------------------------------------------------------------
 
-    def enter(self, request: Request) -> Flow[float]:
+    def enter(self, request: Request, seats: Seats) -> Flow[float]:
         """Wait until the request may be sent; seconds waited.
+
+        Its seats are taken first, and left while it waits for a limit: a moment that a limit gave
+        away is kept, and nobody waits for a seat of one who sleeps.
 
         Raises Throttled when that is longer than LONGEST_SLEEP.
         """
         places = self.places(request)
         waited, had_turn = 0.0, False
         while True:
-            turn: Turn = yield Do(lambda had=had_turn: self._reserve(places, request, had))  # type: ignore[misc]
+            waited += yield from seats.board()
+            try:
+                turn: Turn = yield Do(
+                    lambda had=had_turn: self._reserve(places, request, seats, had)  # type: ignore[misc]
+                )
+            except Throttled as error:
+                wait = error.retry_at - self._now()
+                if not seats or waited + wait > LONGEST_SLEEP:
+                    raise
+                turn = Turn(wait, placed=False)
+            else:
+                had_turn = had_turn or not turn.placed
+            if not turn.placed:
+                yield from seats.leave()
             if turn.wait > 0:
                 waited += turn.wait
                 yield Sleep(turn.wait)
-            if not turn.placed:
-                had_turn = True
-            elif turn.wait <= _BRIEF or not (yield Do(lambda: self._paused(places))):
+            if turn.placed and (
+                turn.wait <= _BRIEF or not (yield Do(lambda: self._paused(places)))
+            ):
                 return waited
 
-    def _reserve(self, places: Sequence[Place], request: Request, had_turn: bool) -> Turn:
-        lane = self.lane if request.lane is None else request.lane
-        return self._limiter.reserve(places, LONGEST_SLEEP, lane, had_turn=had_turn)
+    def _reserve(
+        self, places: Sequence[Place], request: Request, seats: Seats, had_turn: bool
+    ) -> Turn:
+        patience = _ABOARD if seats else LONGEST_SLEEP
+        return self._limiter.reserve(places, patience, self._lane(request), had_turn=had_turn)
+
+    def _lane(self, request: Request) -> Lane:
+        return self.lane if request.lane is None else request.lane
+
+    def seats(self, request: Request) -> Seats:
+        """Those it needs, where the connection or the deployment caps requests in flight."""
+        seating, lane = self._seating, self._lane(request)
+        make: list[Callable[[], Seat]] = []
+        for option, scope in AT_ONCE.items():
+            most = most_at_once(option, self._credentials, self._caps, self._platform.name)
+            if seating and most and (request.account or scope == "app"):
+                key = f"{self._limit_key(scope, request.account)}/{option}"
+                make.append(partial(seating.seat, key, most, lane))
+        return Seats(make, self._now)
 
     def _paused(self, places: Sequence[Place]) -> bool:
         """Whether the platform has asked everybody to wait while this request waited."""

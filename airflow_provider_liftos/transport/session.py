@@ -37,6 +37,7 @@ from airflow_provider_liftos.model.wire import (
 from airflow_provider_liftos.resilience.backoff import EXTRACTION, Backoff
 from airflow_provider_liftos.resilience.budget import RetryBudget
 from airflow_provider_liftos.state.tokens import Kept, Tokens
+from airflow_provider_liftos.transport.boarding import Seating, Seats
 from airflow_provider_liftos.transport.flow import Do, Flow, Receive, Send, Sleep
 from airflow_provider_liftos.transport.grants import Grants, Held
 from airflow_provider_liftos.transport.observe import Call, Watch
@@ -135,7 +136,7 @@ class Session:
     shared with other processes; ``seen`` is told of each new secret, ``after`` of what was kept.
     ``caps`` are the deployment's, by the names of the limits' options.
     ``fallbacks`` are API versions to speak when the connection's is refused, best first. ``watch``
-    is told of every call.
+    is told of every call. ``seating`` counts requests in flight, where they are capped.
     """
 
     def __init__(
@@ -154,11 +155,15 @@ class Session:
         lane: Lane = Lane.FRESH,
         fallbacks: Sequence[str] = (),
         watch: Watch | None = None,
+        seating: Seating | None = None,
     ) -> None:
         self.platform = platform
         self.credentials = credentials
         self.usage = Usage()
-        self.pace = Pace(platform, credentials, limiter, now, self.usage.warn, caps=caps, lane=lane)
+        self.pace = Pace(
+            platform, credentials, limiter, now, self.usage.warn, caps=caps, lane=lane,
+            seating=seating,
+        )  # fmt: skip
         self._budget = RetryBudget()
         self._breaker = breaker
         self._backoff = backoff or EXTRACTION
@@ -258,8 +263,18 @@ class Session:
     def _exchange(
         self, request: Request, attempt: int, take: Callable[[bytes], None] | None = None
     ) -> Flow[Response]:
+        seats = self.pace.seats(request)
+        return (yield from seats.around(self._exchanged(request, attempt, take, seats)))
+
+    def _exchanged(
+        self,
+        request: Request,
+        attempt: int,
+        take: Callable[[bytes], None] | None,
+        seats: Seats,
+    ) -> Flow[Response]:
         key = self._key(request)
-        waited = yield from self.pace.enter(request)
+        waited = yield from self.pace.enter(request, seats)
         self.usage.throttled_seconds += waited
         yield Do(lambda: self._breaker.admit(key))
         self._budget.asked(key)
@@ -270,6 +285,7 @@ class Session:
         authorized = self.platform.authorize(request, self.credentials)
         call = self.watch.call(request, attempt, waited)
         response = yield from self._send(key, authorized, take, call)
+        yield from seats.leave()
         yield from self.pace.heed(request, {request.account: [response.headers]}, response.body)
         try:
             yield from self._weigh(key, request, response, call)

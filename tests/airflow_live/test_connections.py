@@ -17,7 +17,8 @@ def test_the_form_shows_our_fields_and_hides_what_means_nothing(live):
     assert {
         "access_token", "app_id", "app_secret", "account_ids", "requests_per_hour",
         "requests_per_minute", "conversion_actions", "org_id", "api_version", "allow_insecure",
-        "is_mock", "fallback_version",
+        "is_mock", "fallback_version", "concurrent_requests",
+        "concurrent_requests_per_account",
     } == set(fields)  # fmt: skip
     for name in ("access_token", "app_secret"):
         assert fields[name]["schema"]["format"] == "password"

@@ -103,27 +103,22 @@ def test_the_documented_file_makes_a_pipeline_of_each_platform(caplog):
     assert meta.dag("from_a_file").get_task("extract")
 
 
-@pytest.mark.parametrize(
-    ("asked", "threads", "used", "tasks"),
-    [(10, 4, 4, 2), (3, 4, 3, 1), (12, 4, 4, 3), (7, 1, 1, 7)],
-)
-def test_of_a_cap_on_requests_at_once_is_said_what_to_set_instead(
-    monkeypatch, caplog, asked, threads, used, tasks
-):
-    monkeypatch.setenv("AIRFLOW__LIFTOS__FETCH_THREADS", str(threads))
-    pace = f"{{google_ads: {{requests_per_minute: 15, concurrent_requests: {asked}}}}}"
-    found = PlatformPipeline.from_yaml(f"platforms: {{google_ads: {{}}}}\nrate_limiting: {pace}\n")[
-        "google_ads"
-    ]
-    assert caplog.messages == [
-        (
-            "rate_limiting.google_ads.concurrent_requests has no effect: Google Ads is capped by"
-            f" requests_per_day, requests_per_minute; for at most {asked} at once set [liftos]"
-            f" fetch_threads = {used} and give the connection's DAG max_active_tasks={tasks}"
-        )
-    ]
-    assert used * tasks <= asked
-    assert found.dag("narrow", max_active_tasks=tasks).max_active_tasks == tasks
+def test_a_cap_on_requests_in_flight_goes_into_the_connection(caplog):
+    pace = "{concurrent_requests: 3, concurrent_requests_per_account: 1}"
+    [section] = read(
+        f"platforms: {{google_ads: {{}}}}\nrate_limiting: {{google_ads: {pace}}}\n"
+    ).sections
+    extra = section.connection()["extra"]
+    assert extra["concurrent_requests"] == 3
+    assert extra["concurrent_requests_per_account"] == 1
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("wrong", ["1.5", "0", "many"])
+def test_one_that_is_no_whole_number_is_refused(wrong):
+    pace = f"{{google_ads: {{concurrent_requests: {wrong}}}}}"
+    with pytest.raises(ConfigurationError, match=r"rate_limiting\.google_ads\.concurrent_requests"):
+        read(f"platforms: {{google_ads: {{}}}}\nrate_limiting: {pace}\n")
 
 
 def test_of_a_cap_that_a_platform_does_not_have_is_said_which_it_has(caplog):

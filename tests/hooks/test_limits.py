@@ -9,6 +9,8 @@ from airflow_provider_liftos.hooks.meta import MetaHook
 from airflow_provider_liftos.model.errors import CircuitOpen, ConfigurationError
 from airflow_provider_liftos.model.wire import Lane, Request
 from airflow_provider_liftos.platforms import get
+from airflow_provider_liftos.resilience.flights import Flights
+from airflow_provider_liftos.transport.flow import run
 
 META = get("meta")
 REQUEST = Request(method="GET", path="x")
@@ -41,13 +43,36 @@ def test_the_stricter_of_connection_and_deployment_wins(liftos, field, option, e
 @pytest.mark.parametrize(
     "wrong",
     ["meta.requests_per_hour=many", "meta.requests_per_hour=0", "meta.requests_per_hour=nan",
-     "meta.calls=5", "requests_per_hour=5", "meta.requests_per_hour"],
+     "meta.concurrent_requests=0.5", "meta.calls=5", "requests_per_hour=5", "meta.requests_per_hour"],
 )  # fmt: skip
 def test_what_is_no_limit_is_named_with_those_that_are(liftos, wrong):
     liftos.set("limits", wrong)
     with pytest.raises(ConfigurationError, match="is no limit with a number above 0") as caught:
         limits.caps(META)
     assert "meta.requests_per_minute" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "option", "expected"),
+    [
+        (None, "", []),
+        (3, "", [3]),
+        (None, "meta.concurrent_requests=2", [2]),
+        ("3", "meta.concurrent_requests=2", [2]),
+        (1, "meta.concurrent_requests=2, meta.concurrent_requests_per_account=5", [1, 5]),
+        (None, "tiktok.concurrent_requests=2", []),
+    ],
+)
+def test_of_caps_on_requests_in_flight_too(liftos, field, option, expected):
+    liftos.connect("liftos_meta_default", extra={"concurrent_requests": field})
+    liftos.set("limits", option)
+    session = MetaHook("liftos_meta_default").session()
+    seats = session.pace.seats(Request(method="GET", path="x", account="501"))
+    run(seats.board(), None)
+    flights = Flights(liftos.store, "default").state()
+    assert sorted(state.most for state in flights) == expected
+    run(seats.leave(), None)
+    assert Flights(liftos.store, "default").state() == []
 
 
 def test_a_breaker_opens_and_closes_as_it_is_set(liftos):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Self
 
@@ -34,9 +35,14 @@ class Arrival:
 
 @dataclass(slots=True)
 class Shop:
-    """``told`` makes headers of how many came before; a status other than 200 refuses."""
+    """``told`` makes headers of how many came before; a status other than 200 refuses.
+
+    Each is served for so many ``seconds``; ``at_once`` says how many were, and since when.
+    """
 
     told: Callable[[int, float], tuple[int, Mapping[str, str]]] = lambda _count, _at: (200, {})
+    seconds: float = 0.0
+    at_once: list[tuple[float, int]] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,7 +51,31 @@ class Shop:
             at = time.monotonic()
             status, headers = self.told(len(self.arrivals), at)
             self.arrivals.append(Arrival(at, worker, status))
+        if self.seconds:
+            self._serve()
         return status, headers
+
+    def _serve(self) -> None:
+        self._count(1)
+        time.sleep(self.seconds)
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self.lock:
+            now = self.at_once[-1][1] if self.at_once else 0
+            self.at_once.append((time.monotonic(), now + more))
+
+    def most(self) -> int:
+        """Served at once, at most."""
+        return max((count for _, count in self.at_once), default=0)
+
+    def used(self, begin: float, end: float) -> float:
+        """Seconds of serving between two moments, summed over all that were served."""
+        moments = [*self.at_once, (end, 0)]
+        return sum(
+            count * max(0.0, min(until, end) - max(since, begin))
+            for (since, count), (until, _) in pairwise(moments)
+        )
 
 
 class Server(ThreadingHTTPServer):
@@ -67,6 +97,9 @@ class Server(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+    def handle_error(self, *_: object) -> None:
+        """Workers are killed amid a request."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -132,10 +165,18 @@ def platform(*limits: Limit) -> Platform:
     )  # fmt: skip
 
 
-def session(store: StateStore, url: str, org_id: str, *limits: Limit, **parts: object) -> Session:
+def session(
+    store: StateStore,
+    url: str,
+    org_id: str,
+    *limits: Limit,
+    options: Mapping[str, object] = MappingProxyType({}),
+    **parts: object,
+) -> Session:
     credentials = Credentials(
-        org_id=org_id, conn_id="shop", base_url=url, version="v1", secrets=MappingProxyType({})
-    )
+        org_id=org_id, conn_id="shop", base_url=url, version="v1", secrets=MappingProxyType({}),
+        options=options,
+    )  # fmt: skip
     return Session(
         platform(*limits), credentials, limiter=Limiter(store, org_id),
         breaker=Breaker(store, org_id), now=store.clock.now, **parts,

@@ -17,7 +17,7 @@ AGED = {
     "run_ledger": "started_at", "quality_results": "created_at", "quality_scores": "created_at",
     "restatements": "created_at", "audit_log": "created_at", "dead_letters": "closed_at",
     "open_dead_letters": "updated_at", "alerts": "resolved_at", "checkpoints": "updated_at",
-    "limits": "tat", "breakers": "updated_at", "leases": "expires_at",
+    "limits": "tat", "breakers": "updated_at", "leases": "expires_at", "flights": "expires_at",
     "oauth_states": "expires_at",
 }  # fmt: skip
 

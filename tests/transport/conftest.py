@@ -12,6 +12,7 @@ from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
+from airflow_provider_liftos.resilience.flights import Flights
 from airflow_provider_liftos.resilience.limiter import Limiter
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.store import StateStore
@@ -76,9 +77,11 @@ class Caller:
         self.store = StateStore(f"sqlite:///{folder}/state.db", self.clock)
         self.limiter = Limiter(self.store, "default")
         self.breaker = Breaker(self.store, "default")
+        self.flights = Flights(self.store, "default")
         self.session = Session(
             platform, credentials("http://127.0.0.1:1", **options), limiter=self.limiter,
             breaker=self.breaker, backoff=Backoff(attempts=4), now=self.clock.now,
+            seating=self.flights,
         )  # fmt: skip
         self.slept: list[float] = []
 
