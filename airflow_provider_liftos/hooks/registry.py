@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.model.platform import Platform
+from airflow_provider_liftos.model.source import is_source
 from airflow_provider_liftos.platforms import discover, get
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ def path(platform: Platform) -> str:
 
 
 def hook(platform: str, conn_id: str | None = None) -> LiftosHook:
-    """The platform's hook on that connection, or on its default one."""
+    """The platform's hook on that connection, or on its default one.
+
+    A source of one's own has one that stands for it.
+    """
+    if is_source(platform):
+        from airflow_provider_liftos.hooks.source import SourceHook
+
+        return SourceHook(platform, conn_id)
     module, _, name = path(get(platform)).rpartition(".")
     made: LiftosHook = getattr(importlib.import_module(module), name)(conn_id)
     return made
@@ -35,3 +43,8 @@ def default_conn_id(platform: str) -> str:
 def declared() -> tuple[Platform, ...]:
     """Every platform's declaration."""
     return discover()
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a platform, or a source, of that name."""
+    return is_source(name) or name in {platform.name for platform in discover()}

@@ -96,7 +96,7 @@ class LiftosOperator(BaseOperator):
 
     def _whose(self, org_id: str | None) -> tuple[str, str | None]:
         """The organization, and the API version of the connection, where there is one."""
-        if self.platform not in {one.name for one in registry.declared()}:
+        if not registry.is_known(self.platform):
             return org_id or "default", None
         try:
             credentials = self.hook.credentials()

@@ -47,6 +47,12 @@ def catches_up(context: Mapping[str, Any]) -> bool:
     return _kind(context) in _BY_ITSELF
 
 
+def names_days(context: Mapping[str, Any]) -> bool:
+    """Whether somebody has named the days of a run: a person, a partition or a backfill."""
+    named = _explicit(context.get("params") or {}) or context.get("partition_key")
+    return bool(named) or _kind(context) == "backfill"
+
+
 def _explicit(params: Mapping[str, Any]) -> DateRange | None:
     since, until = params.get("since"), params.get("until")
     if since or until:

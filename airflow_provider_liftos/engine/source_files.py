@@ -1,0 +1,185 @@
+"""Files of the user's as something to query: DuckDB reads copies of them, in bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_provider_liftos.engine.objects import temporary_folder
+from airflow_provider_liftos.engine.source_door import Door, translated
+from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
+from airflow_provider_liftos.model.sql import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+Opener = Callable[[], IO[bytes]]
+
+DUCKDB = Dialect(positional="?", named="${}")
+FORMATS = {
+    "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv",
+    "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
+}  # fmt: skip
+_PACKED = {".gz", ".zst"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file by its name, and how to open it."""
+
+    name: str
+    open: Opener
+
+
+def format_of(name: str, given: str = "") -> str:
+    """``parquet``, ``csv`` or ``jsonl``; ConfigurationError where a name does not tell."""
+    path = Path(name)
+    suffix = Path(path.stem).suffix if path.suffix in _PACKED else path.suffix
+    found = given or FORMATS.get(suffix.lstrip(".").lower(), "")
+    if found not in FORMATS.values():
+        raise ConfigurationError(
+            f"the format of {path.name!r} is not known",
+            hint="Give file_format: parquet, csv or jsonl (one object per line).",
+        )
+    return found
+
+
+@contextmanager
+def opened(
+    files: Sequence[SourceFile],
+    *,
+    platform: str,
+    title: str,
+    file_format: str = "",
+    memory_limit: str = "256MB",
+) -> Iterator[tuple[Door, Query]]:
+    """The files as a query, all of them together.
+
+    Values of CSV and JSON are texts, exactly as they are written.
+
+    Raises:
+        ConfigurationError: a format is not known, formats differ, or a file is not of its format.
+        Unavailable: a file cannot be read for now.
+    """
+    formats = {format_of(file.name, file_format) for file in files}
+    if len(formats) != 1:
+        raise ConfigurationError(f"files are of several formats: {', '.join(sorted(formats))}")
+    kind = formats.pop()
+    with temporary_folder() as folder:
+        keys: dict[str, None] = {}
+        paths = [
+            _copied(file, folder, kind, number, keys, (title, platform))
+            for number, file in enumerate(files)
+        ]
+        connection = _connect(folder, memory_limit)
+        door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
+        try:
+            yield door, Query(sql=_reading(kind, paths, keys), dialect=DUCKDB)
+        finally:
+            door.close()
+
+
+def settings(memory_limit: str) -> str:
+    """What every DuckDB that reads a source is told: little memory, and nothing from elsewhere."""
+    return (
+        "SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
+        " SET threads=2; SET preserve_insertion_order=false; SET TimeZone='UTC';"
+        f" SET memory_limit={literal(memory_limit)}"
+    )
+
+
+def _connect(folder: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(settings(memory_limit))
+    connection.execute(f"SET temp_directory={literal(folder + '/spill')}")
+    return connection
+
+
+def _reading(kind: str, paths: Sequence[str], keys: Collection[str]) -> str:
+    files = "[" + ", ".join(map(literal, paths)) + "]"
+    if kind == "parquet":
+        return f"SELECT * FROM read_parquet({files}, union_by_name=true)"
+    if kind == "csv":
+        # A field in quotes is a text, also an empty one; only a bare one is null.
+        return (
+            f"SELECT * FROM read_csv({files}, header=true, all_varchar=true, union_by_name=true,"
+            " allow_quoted_nulls=false)"
+        )
+    names = ", ".join(f"{literal(key)}: 'VARCHAR'" for key in keys) or "'': 'VARCHAR'"
+    return (
+        f"SELECT * FROM read_json({files}, format='newline_delimited', columns={{{names}}},"
+        " maximum_object_size=16777216)"
+    )
+
+
+def _copied(
+    file: SourceFile,
+    folder: str,
+    kind: str,
+    number: int,
+    keys: dict[str, None],
+    whose: tuple[str, str],
+) -> str:
+    """A copy on this host; of JSON, one whose numbers are texts: DuckDB would round them."""
+    path = Path(folder) / f"{number}-{Path(file.name).name}"
+    try:
+        with file.open() as source:
+            if kind != "jsonl":
+                with path.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                return str(path)
+            path = path.with_suffix(".ndjson")
+            _texts(_unpacked(file.name, source), path, file.name, keys)
+    except LiftosError:
+        raise
+    except Exception as error:  # noqa: BLE001  each store's client has its own
+        title, platform = whose
+        raise translated(error, f"{title} ({Path(file.name).name})", platform) from None
+    return str(path)
+
+
+def _unpacked(name: str, source: IO[bytes]) -> Any:
+    if name.endswith(".gz"):
+        return gzip.GzipFile(fileobj=source)
+    if name.endswith(".zst"):
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.CompressedInputStream(source, "zstd"))
+    return source
+
+
+def _texts(source: Any, target: Path, name: str, keys: dict[str, None]) -> None:
+    """Write lines whose values are texts; ``keys`` takes in all names that occur."""
+    import msgspec
+
+    read = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
+    write = msgspec.json.Encoder().encode
+    with target.open("wb") as out:
+        for number, line in enumerate(source, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = read(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise ConfigurationError(
+                    f"line {number} of {Path(name).name!r} is no JSON object",
+                    hint="Files of this format hold one object per line.",
+                ) from None
+            keys.update(dict.fromkeys(row))
+            out.write(write({key: _text(value) for key, value in row.items()}))
+            out.write(b"\n")
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value

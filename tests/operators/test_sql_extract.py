@@ -1,0 +1,177 @@
+"""Rows of a source of one's own go all the way to what people see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.operators.sources import COLUMNS, KINDS, Run, day, postgres, row, source_of
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with pytest.MonkeyPatch.context() as environment:
+        yield Run(tmp_path, environment)
+
+
+def test_rows_of_a_query_are_published_and_audited(run: Run) -> None:
+    run.sqlite([row(0), row(1, cost="7.25"), row(1, "b")])
+    run.params = {"since": day(0), "until": day(1)}
+    summary = run.whole()
+    assert (summary["rows"], summary["held"], summary["status"]) == (3, 0, "complete")
+    assert summary["score"] > 90
+    assert run.seen() == [
+        ("a", day(0), Decimal("10.500000")),
+        ("a", day(1), Decimal("7.250000")),
+        ("b", day(1), Decimal("10.500000")),
+    ]
+    assert run.seen("platform, report, level, currency, account_timezone")[0] == (
+        "internal", "basic", "account", "EUR", "UTC",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_source_publishes_the_same(
+    kind: str, run: Run, request: pytest.FixtureRequest
+) -> None:
+    exact = "123456789012.123456"
+    rows = [row(0, cost=exact), row(0, "bü🛒", cost="0.000001"), row(1, cost=None), row(2, "b")]
+    run.params = {"since": day(0), "until": day(2)}
+    summary = run.whole(**source_of(kind, run, rows, request))
+    assert (summary["rows"], summary["held"]) == (4, 0)
+    assert run.seen("account_id, date, spend, conversions, conversions_value, impressions") == [
+        ("a", day(0), Decimal(exact), 2, Decimal("99.99"), 1000),
+        ("a", day(1), None, 2, Decimal("99.99"), 1000),
+        ("b", day(2), Decimal("10.5"), 2, Decimal("99.99"), 1000),
+        ("bü🛒", day(0), Decimal("0.000001"), 2, Decimal("99.99"), 1000),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "postgres", "parquet"])
+def test_a_cursor_brings_the_days_that_changed_and_no_others(
+    kind: str, run: Run, request: pytest.FixtureRequest
+) -> None:
+    rows = [row(number, shop) for number in range(4) for shop in "ab"]
+    options = {"cursor": "changed", **source_of(kind, run, rows, request)}
+    first = run.extract(**options)
+    assert (first["rows"], first["since"], first["until"]) == (8, day(0), day(3))
+    run.rest(first)
+    run.number += 1
+    again = run.extract(**options)
+    # At the boundary: rows of the greatest value are read again, and only their day.
+    assert (again["rows"], again["since"], again["until"]) == (2, day(3), day(3))
+    run.rest(again)
+    assert len(run.seen()) == 8
+
+
+class Growing:
+    """A table that changes between runs, in SQLite or Postgres."""
+
+    def __init__(self, kind: str, run: Run, request: pytest.FixtureRequest) -> None:
+        self.run = run
+        if kind == "sqlite":
+            self.made, self.mark = run.sqlite(), "?"
+            return
+        import psycopg
+
+        self.made = psycopg.connect(postgres(run, request, []), autocommit=True)
+        self.mark = "%s"
+        request.addfinalizer(self.made.close)
+
+    def add(self, *rows: tuple) -> None:
+        self.run.insert(self.made, rows, self.mark)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def growing(request: pytest.FixtureRequest, run: Run) -> Growing:
+    run.options["cursor"] = "changed"
+    return Growing(request.param, run, request)
+
+
+def test_a_row_with_the_same_cursor_value_that_comes_later_is_neither_lost_nor_doubled(
+    run: Run, growing: Growing
+) -> None:
+    growing.add(row(0), row(1, changed=f"{day(2)} 08:00:00"))
+    run.whole()
+    growing.add(row(0, "late", changed=f"{day(2)} 08:00:00"))
+    run.whole()
+    run.whole()
+    assert [found[:2] for found in run.seen()] == [
+        ("a", day(0)), ("a", day(1)), ("late", day(0)),
+    ]  # fmt: skip
+
+
+def test_what_was_committed_late_is_found_within_the_overlap_only(
+    run: Run, growing: Growing
+) -> None:
+    growing.add(row(0), row(1, changed=f"{day(2)} 08:00:00"))
+    run.whole()
+    growing.add(row(0, "late", changed=f"{day(2)} 07:55:00"))
+    run.whole()
+    assert len(run.seen()) == 2
+    run.whole(overlap=600)
+    assert [found[0] for found in run.seen()] == ["a", "a", "late"]
+
+
+def test_a_changed_row_replaces_its_day_which_keeps_its_other_rows(
+    run: Run, growing: Growing
+) -> None:
+    growing.add(row(0, cost="1"), row(0, cost="2", seen="5"), row(1), row(5))
+    run.options["breakdowns"] = ["seen"]
+    run.options["columns"] = {k: v for k, v in COLUMNS.items() if k != "impressions"}
+    run.whole()
+    growing.made.execute(
+        f"UPDATE spend SET cost = '3', changed = '{day(6)} 00:00:00' WHERE cost IN ('1', 1)"
+    )
+    run.number += 1
+    extracted = run.extract()
+    assert extracted["rows"] == 2 + 1
+    run.rest(extracted)
+    assert [int(found[2]) for found in run.seen() if found[1] == day(0)] in ([3, 2], [2, 3])
+    assert len(run.seen()) == 4
+
+
+def test_rows_without_a_cursor_value_are_read_each_time(run: Run, growing: Growing) -> None:
+    growing.add(row(0), row(9))
+    run.whole()
+    growing.add((*row(1, "unset")[:-1], None))
+    run.whole()
+    assert ("unset", day(1)) in [found[:2] for found in run.seen()]
+
+
+def test_a_run_that_died_before_publishing_is_made_up_for_by_the_next(
+    run: Run, growing: Growing
+) -> None:
+    growing.add(row(0))
+    run.whole()
+    growing.add(row(1), row(2))
+    run.number += 1
+    assert run.extract()["rows"] == 2 + 1
+    growing.add(row(3))
+    run.whole()
+    assert [found[1] for found in run.seen()] == [day(0), day(1), day(2), day(3)]
+
+
+def test_a_day_that_the_audit_holds_back_keeps_the_cursor_where_it_was(
+    run: Run, growing: Growing
+) -> None:
+    growing.add(row(0))
+    run.whole()
+    growing.add(row(1, cost="5"), row(1, cost="6"), row(30))  # two rows of one key
+    assert run.whole(slice_days=1)["held"] == 1
+    assert day(1) not in [found[1] for found in run.seen()]
+    growing.made.execute("DELETE FROM spend WHERE cost IN ('6', 6)")
+    assert run.whole(slice_days=1)["held"] == 0
+    assert [found[1] for found in run.seen()] == [day(0), day(1), day(30)]
+
+
+def test_a_retry_leaves_what_the_first_try_would_have(run: Run, growing: Growing) -> None:
+    growing.add(row(0), row(1))
+    run.number += 1
+    run.extract()
+    run.rest(run.extract())
+    assert len(run.seen()) == 2
+    assert run.extract()["rows"] == 1
