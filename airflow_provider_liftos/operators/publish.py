@@ -24,7 +24,7 @@ from airflow_provider_liftos.operators.task import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_liftos.engine.manifest import Manifest
+    from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
     from airflow_provider_liftos.model.report import Slice
     from airflow_provider_liftos.state.store import StateStore
     from airflow_provider_liftos.warehouses.contract import Restatement
@@ -80,15 +80,14 @@ class LiftosPublishOperator(LiftosOperator):
             )
             free = [cut for cut in manifest.slices if cut.slice.fingerprint() not in held]
             rows = published = restated = 0
-            for cut in free:
-                done = warehouse.publish(
-                    cut,
-                    manifest.load_id,
-                    manifest.org_id,
-                    store.clock.now(),
-                    table=self._table(cut),
-                    note=partial(self._note, store, manifest, cut.slice),
-                )
+            for cut, done in warehouse.publish_each(
+                free,
+                manifest.load_id,
+                manifest.org_id,
+                store.clock.now,
+                table_of=self._table,
+                note=lambda cut: partial(self._note, store, manifest, cut.slice),
+            ):
                 settle(context, manifest, cut)
                 rows, published = rows + done.rows_after, published + 1
                 restated += len({one.date for one in done.restated})
@@ -122,9 +121,9 @@ class LiftosPublishOperator(LiftosOperator):
                 )
             return summary
 
-    def _table(self, cut: Any) -> str | None:
+    def _table(self, cut: SliceResult) -> str:
         if cut.slice.report:
-            return None
+            return cut.table
         return self.hook.platform.stream(str(cut.slice.stream)).table
 
     def _summary(self, manifest: Manifest, rows: int, published: int, held: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -39,6 +39,7 @@ class Capabilities:
     ``r``. Where there are no transactions and every statement commits by itself, ``replace`` puts
     the rows of ``{query}`` in place of those of ``{table}`` that meet ``{condition}``, all at once;
     it takes columns in the order in which ``columns`` gives those of a schema and a table.
+    ``widen`` are the statements that change the type of ``{table}``'s ``{column}`` to ``{type}``.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Capabilities:
     json_item: str = "r[{i}]"
     replace: str | None = None
     columns: str = ""
+    widen: tuple[str, ...] = ("ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {type}",)
 
     def ident(self, *parts: str) -> str:
         """A quoted, dotted name."""
@@ -176,6 +178,21 @@ class Warehouse(Protocol):
         ``now`` is epoch seconds. ``table`` is needed where a stream is not named as its table.
         ``note`` hears of restatements before they are committed, for afterwards the old values are
         gone; what it raises undoes the slice. It hears the same again when a try dies in between.
+        """
+
+    def publish_each(
+        self,
+        results: Sequence[SliceResult],
+        load_id: str,
+        org_id: str,
+        now: Callable[[], float],
+        *,
+        table_of: TableOf = ...,
+        note: Callable[[SliceResult], Note] | None = None,
+    ) -> Iterator[tuple[SliceResult, Published]]:
+        """Publish slices as ``publish`` does, each in a transaction of its own, on few connections.
+
+        What is done is told in groups; an error comes after those that were published before it.
         """
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:

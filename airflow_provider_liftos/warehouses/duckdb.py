@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn
+from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 # A holder that dies is only in the others' way for so long; the file's own lock, which ends with
 # its process, is what excludes them.
 _LEASE_SECONDS = 20.0
-# A transaction must not hold the file for too long.
-_SIZES = Sizes(rows=200_000, slices=100, years=1)
+# Nobody must hold the file for too long.
+_SIZES = Sizes(rows=200_000, slices=100, years=1, seconds=0.4)
 
 # DuckDB divides decimals as floating point, so amounts are counted in millionths, as integers:
 # at most 2 x 10^18 x 10^18, for which 128 bits are enough.
@@ -117,17 +118,17 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
             session.execute(statement, (one.part.key,))
 
     @contextmanager
-    def _write(self, *turns: Turn) -> Iterator[DuckDbSession]:  # noqa: ARG002 - the file is one turn
+    def _write(self, *turns: Turn) -> Iterator[DuckDbSession]:
         """One transaction; on any error everything is as it was."""
+        with self._many() as unit, unit(*turns) as session:
+            yield session
+
+    @contextmanager
+    def _many(self) -> Iterator[Unit[DuckDbSession]]:
+        """Transactions while the file is open, which opening and closing cost more than they do."""
         with _errors(), self._lease(), self._file.open(read_only=False) as connection:
             self._migrate_once(connection)
-            connection.begin()
-            try:
-                yield DuckDbSession(connection)
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+            yield partial(_transaction, connection)
 
     def _migrate_once(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Look at the tables when a file is first written to: reading the catalogue takes 20 ms."""
@@ -145,6 +146,20 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         name, holder = f"duckdb:{self._file.path}", f"{socket.gethostname()}:{os.getpid()}"
         with self._leases.held(name, ttl=_LEASE_SECONDS, wait=self._file.wait, holder=holder):
             yield
+
+
+@contextmanager
+def _transaction(
+    connection: duckdb.DuckDBPyConnection,
+    *turns: Turn,  # noqa: ARG001 - the file is everybody's turn
+) -> Iterator[DuckDbSession]:
+    connection.begin()
+    try:
+        yield DuckDbSession(connection)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _is_full(error: Exception) -> bool:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from airflow_provider_liftos.warehouses import postgres_copy, postgres_ddl
-from airflow_provider_liftos.warehouses.postgres_session import PostgresServer, PostgresSession
+from airflow_provider_liftos.warehouses.postgres_session import (
+    Begin,
+    PostgresServer,
+    PostgresSession,
+)
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn
+from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 from airflow_provider_liftos.warehouses.views import ViewSettings
 
@@ -59,12 +64,16 @@ class PostgresWarehouse(SqlWarehouse[PostgresSession]):
     @contextmanager
     def _write(self, *turns: Turn) -> Iterator[PostgresSession]:
         """One transaction, which holds advisory locks; on any error everything is as it was."""
+        with self._many() as unit, unit(*turns) as session:
+            yield session
+
+    @contextmanager
+    def _many(self) -> Iterator[Unit[PostgresSession]]:
+        """Transactions on one connection."""
         if not self._migrated:
             self.prepare()
-        with self._server.transaction() as session:
-            for turn in turns:
-                session.lock(*turn.names, shared=turn.shared)
-            yield session
+        with self._server.transactions() as begin:
+            yield partial(_taking_turns, begin)
 
     @contextmanager
     def _read(self) -> Iterator[PostgresSession]:
@@ -75,3 +84,11 @@ class PostgresWarehouse(SqlWarehouse[PostgresSession]):
         with self._memory() as memory:
             for one in arrived:
                 postgres_copy.copy(session, memory, self.layout, one.part, one.columns, one.paths)
+
+
+@contextmanager
+def _taking_turns(begin: Begin, *turns: Turn) -> Iterator[PostgresSession]:
+    with begin() as session:
+        for turn in turns:
+            session.lock(*turn.names, shared=turn.shared)
+        yield session

@@ -7,10 +7,10 @@ parameters, so that what has it in its name is found under that name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
 
@@ -43,6 +43,9 @@ _HINTS = {  # by how their code begins
     "3D": "Nothing was changed; create the database, or correct the connection's schema field.",
     **dict.fromkeys(("08", "40", "57"), _AGAIN),
 }
+
+
+Begin: TypeAlias = "Callable[[], AbstractContextManager[PostgresSession]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,15 @@ class PostgresServer:
     def transaction(self, *, read_only: bool = False) -> Iterator[PostgresSession]:
         """One transaction on a connection of its own; on any error everything is as it was.
 
+        Raises what ``transactions`` raises.
+        """
+        with self.transactions(read_only=read_only) as begin, begin() as session:
+            yield session
+
+    @contextmanager
+    def transactions(self, *, read_only: bool = False) -> Iterator[Begin]:
+        """As many transactions as are begun, on one connection.
+
         Raises:
             ConfigurationError: the driver is not installed.
             WarehouseError: the server is out of reach, or refused.
@@ -99,11 +111,16 @@ class PostgresServer:
         _check_driver()
         from psycopg import Error
 
-        try:
-            with self._connect(read_only=read_only) as connection:
+        @contextmanager
+        def begin() -> Iterator[PostgresSession]:
+            with connection.transaction():
                 session = PostgresSession(connection)
                 session.execute(_settings(self.wait))
                 yield session
+
+        try:
+            with self._connect(read_only=read_only) as connection:
+                yield begin
         except Error as error:
             raise self.refused(error) from error
 

@@ -7,12 +7,14 @@ engine must do for this: make its tables (``prepare``), open a unit of writing o
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 SessionT = TypeVar("SessionT", bound=Session)
 
+Unit: TypeAlias = Callable[..., AbstractContextManager[SessionT]]
+"""Of turns a unit of writing, while they are held."""
+
 _KEYS_PER_STATEMENT = 100  # engines bound their placeholders, Databricks to 256
 
 
@@ -55,11 +60,25 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much one unit of writing takes: staged rows and slices, and years of exchange rates."""
+    """How much one unit of writing takes: staged rows and slices, and years of exchange rates.
+
+    ``seconds`` is how long one connection is kept for many units.
+    """
 
     rows: int
     slices: int
     years: int = 100
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A slice to publish, of which load and for whom; ``now`` is epoch seconds."""
+
+    result: SliceResult
+    load_id: str
+    org_id: str
+    now: float
 
 
 class SqlWarehouse(ABC, Generic[SessionT]):
@@ -96,6 +115,10 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         error everything is as it was. Turns are taken in the order given; who waits too long for
         them raises WarehouseError, as does whatever the engine refuses.
         """
+
+    def _many(self) -> AbstractContextManager[Unit[SessionT]]:
+        """Units of writing, one after the other, over one connection where that spares time."""
+        return _one_by_one(self._write)
 
     @abstractmethod
     def _read(self) -> AbstractContextManager[SessionT]:
@@ -159,23 +182,60 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         note: Note | None = None,
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction."""
-        part = result.slice
-        target = PERFORMANCE.name if part.report else table or result.table
-        platform = (self.layout.schema, target, org_id, part.platform)
+        job = _Task(result=result, load_id=load_id, org_id=org_id, now=now)
+        return self._publish(self._write, job, table, note)
+
+    def publish_each(
+        self,
+        results: Sequence[SliceResult],
+        load_id: str,
+        org_id: str,
+        now: Callable[[], float],
+        *,
+        table_of: TableOf = lambda result: result.table,
+        note: Callable[[SliceResult], Note] | None = None,
+    ) -> Iterator[tuple[SliceResult, Published]]:
+        """Publish slices, each in a transaction of its own, over as few connections as can be.
+
+        Nothing is held while the caller looks at what it gets, which is so many slices later.
+        """
+        left = deque(results)
+        while left:
+            done: list[tuple[SliceResult, Published]] = []
+            try:
+                with self._many() as unit:
+                    until = time.monotonic() + self._sizes.seconds
+                    while left and (not done or time.monotonic() < until):
+                        cut = left[0]
+                        task = _Task(result=cut, load_id=load_id, org_id=org_id, now=now())
+                        hears = note(cut) if note else None
+                        published = self._publish(unit, task, table_of(cut), hears)
+                        done.append((left.popleft(), published))
+            except Exception:
+                yield from done
+                raise
+            yield from done
+
+    def _publish(
+        self, unit: Unit[SessionT], task: _Task, table: str | None, note: Note | None
+    ) -> Published:
+        part = task.result.slice
+        target = PERFORMANCE.name if part.report else table or task.result.table
+        platform = (self.layout.schema, target, task.org_id, part.platform)
         turns = (
             # The load must stay as it is, while others publish their slices of it.
-            self._load_turn(load_id, shared=True),
+            self._load_turn(task.load_id, shared=True),
             Turn(platform, shared=True),
             Turn((*platform, part.account_id)),
         )
-        with self._write(*turns) as session:
+        with unit(*turns) as session:
             job = Job(
                 session=session,
                 layout=self.layout,
-                result=result,
-                load_id=load_id,
-                org_id=org_id,
-                now=now,
+                result=task.result,
+                load_id=task.load_id,
+                org_id=task.org_id,
+                now=task.now,
             )
             return publish(job, table, note)
 
@@ -278,3 +338,8 @@ class SqlWarehouse(ABC, Generic[SessionT]):
 @contextmanager
 def _as_they_are(near: Sequence[LocalSlice]) -> Iterator[Sequence[LocalSlice]]:
     yield near
+
+
+@contextmanager
+def _one_by_one(write: Unit[SessionT]) -> Iterator[Unit[SessionT]]:
+    yield write
