@@ -1,8 +1,9 @@
-"""Schemas and tables from the unified schema: creating them, and adding what is new."""
+"""Schemas and tables from the unified schema: creating them, adding what is new, widening types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from airflow_provider_liftos.model.errors import WarehouseError
@@ -16,14 +17,42 @@ from airflow_provider_liftos.model.unified import (
     Table,
 )
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
+from airflow_provider_liftos.warehouses.widening import holds
 
 Catalogue: TypeAlias = Mapping[tuple[str, str], Mapping[str, str]]
-"""(schema, table) -> column -> type, as the engine prints them."""
+"""(schema, table or view) -> column -> type, as the engine prints them."""
 
 SLICE_KEY = Column(
     name="slice_key", kind=Kind.TEXT, role=Role.LINEAGE, doc="the slice's fingerprint"
 )
+SCHEMA_CHANGES = Table(
+    name="schema_changes",
+    doc="What was changed in the schemas, and by which version; the newest rows say what they are.",
+    columns=(
+        Column(name="changed_at", kind=Kind.TIMESTAMP),
+        Column(name="package_version", kind=Kind.TEXT),
+        Column(name="schema_version", kind=Kind.INT, doc="what an older package may not write to"),
+        Column(name="object", kind=Kind.TEXT, doc="schema, table and column; or views"),
+        Column(name="change", kind=Kind.TEXT),
+        Column(name="statement", kind=Kind.TEXT, doc="of views their digest"),
+    ),
+)
+STAYS = "is not of this version: it stays, and is null in new rows"
+
 _SET_BY_PUBLISH = frozenset({"valid_from", "valid_to", "is_deleted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that changes. ``statements`` are empty where there is only something to note.
+
+    ``widens`` says that a column's type changes, on which views may rest.
+    """
+
+    object: str
+    what: str
+    statements: tuple[str, ...] = ()
+    widens: bool = False
 
 
 def staged_columns(table: Table) -> tuple[Column, ...]:
@@ -42,50 +71,82 @@ def audit_tables() -> tuple[Table, ...]:
 
 
 def evolve(layout: Layout, existing: Catalogue) -> list[str]:
-    """Statements that add what is missing; empty when there is nothing to do.
+    """Statements that add what is missing; empty when there is nothing to do."""
+    return [statement for change in changes(layout, existing) for statement in change.statements]
+
+
+def changes(layout: Layout, existing: Catalogue) -> list[Change]:
+    """What has to change for this version to work; nothing is ever dropped or narrowed.
 
     Columns have no constraints: audits judge nulls and uniqueness, and a refused row could not be
-    judged. Columns the code does not know, from a newer version, are left alone.
+    judged. A column of a wider type than needed is left alone. So is one that the code does not
+    know, from another version or a person; it is only noted.
 
     Raises:
-        WarehouseError: an existing column has another type than the code needs.
+        WarehouseError: an existing column's values are not among those that the code needs.
     """
-    statements = [
-        f"CREATE SCHEMA IF NOT EXISTS {layout.capabilities.ident(schema)}"
+    ident = layout.capabilities.ident
+    found = [
+        Change(
+            object=schema,
+            what="created",
+            statements=(f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}",),
+        )
         for schema in (layout.schema, layout.audit_schema)
         if not any(there == schema for there, _ in existing)
     ]
     for schema, table in _all_tables(layout):
-        statements.extend(_evolve_table(layout.capabilities, schema, table, existing))
-    return statements
+        found.extend(_table_changes(layout.capabilities, schema, table, existing))
+    return found
 
 
 def _all_tables(layout: Layout) -> Iterator[tuple[str, Table]]:
-    for table in TABLES.values():
+    for table in (*TABLES.values(), SCHEMA_CHANGES):
         yield layout.schema, table
     for table in audit_tables():
         yield layout.audit_schema, table
 
 
-def _evolve_table(
+def _table_changes(
     capabilities: Capabilities, schema: str, table: Table, existing: Catalogue
-) -> Iterator[str]:
-    name = capabilities.ident(schema, table.name)
+) -> Iterator[Change]:
+    name, place = capabilities.ident(schema, table.name), f"{schema}.{table.name}"
     there = existing.get((schema, table.name))
     if there is None:
         columns = ", ".join(_definition(capabilities, column) for column in table.columns)
-        yield f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
+        create = f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
+        yield Change(object=place, what="created", statements=(create,))
         return
     for column in table.columns:
-        if column.name not in there:
-            yield f"ALTER TABLE {name} ADD COLUMN {_definition(capabilities, column)}"
-        elif there[column.name] != capabilities.types[column.kind]:
-            raise WarehouseError(
-                f"{schema}.{table.name}.{column.name} is {there[column.name]} in the warehouse,"
-                f" but this version works with {capabilities.types[column.kind]}.",
-                hint="Nothing was changed. Convert the column, or rename the table and load again;"
-                " if a newer version of this package made it, install that one here too.",
-            )
+        needed, given = capabilities.types[column.kind], there.get(column.name)
+        if given is None:
+            add = f"ALTER TABLE {name} ADD COLUMN {_definition(capabilities, column)}"
+            yield Change(object=f"{place}.{column.name}", what="added", statements=(add,))
+        elif not holds(given, needed):
+            yield _widening(capabilities, schema, table, column, given)
+    for unknown in sorted(set(there) - set(table.names())):
+        yield Change(object=f"{place}.{unknown}", what=STAYS)
+
+
+def _widening(
+    capabilities: Capabilities, schema: str, table: Table, column: Column, given: str
+) -> Change:
+    needed, place = capabilities.types[column.kind], f"{schema}.{table.name}.{column.name}"
+    if not holds(needed, given):
+        raise WarehouseError(
+            f"{place} is {given} in the warehouse, but this version works with {needed}.",
+            hint="Nothing was changed. Convert the column, or rename the table and load again;"
+            " if a newer version of this package made it, install that one here too.",
+        )
+    name, ident = capabilities.ident(schema, table.name), capabilities.ident(column.name)
+    return Change(
+        object=place,
+        what=f"widened from {given} to {needed}",
+        statements=tuple(
+            part.format(table=name, column=ident, type=needed) for part in capabilities.widen
+        ),
+        widens=True,
+    )
 
 
 def _definition(capabilities: Capabilities, column: Column) -> str:

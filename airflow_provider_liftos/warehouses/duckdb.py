@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import Kind
-from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
-from airflow_provider_liftos.warehouses.contract import Capabilities, Layout
+from airflow_provider_liftos.warehouses import duckdb_ddl, duckdb_parquet
+from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
 from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
-from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
+from airflow_provider_liftos.warehouses.views import ViewSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,8 +102,8 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
     def prepare(self) -> None:
         """Create schemas, tables and missing columns, and bring the views up to date."""
         self._migrated = None
-        with self._write() as session:
-            _execute_all(session, _views(self.layout, self._views))
+        with self._write():
+            pass
 
     @contextmanager
     def _read(self) -> Iterator[DuckDbSession]:
@@ -134,7 +133,7 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         """Look at the tables when a file is first written to: reading the catalogue takes 20 ms."""
         status = self._file.path.stat()
         if self._migrated != (identity := (status.st_dev, status.st_ino)):
-            _migrate(connection, self.layout, self._views)
+            duckdb_ddl.migrate(connection, self.layout, self._views)
             self._migrated = identity
 
     @contextmanager
@@ -182,51 +181,3 @@ def _errors() -> Iterator[None]:
         raise WarehouseError(
             f"The DuckDB file cannot be written now: {error}", hint="Run the task again."
         ) from error
-
-
-def _migrate(connection: duckdb.DuckDBPyConnection, layout: Layout, settings: ViewSettings) -> None:
-    session = DuckDbSession(connection)
-    tables, views = ddl.evolve(layout, _catalogue(session, layout)), _views(layout, settings)
-    if not tables and _is_marked(session, layout, views[-1]):
-        return
-    connection.begin()
-    try:
-        _execute_all(session, [*tables, *views])
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
-
-
-def _views(layout: Layout, settings: ViewSettings) -> list[str]:
-    """Statements of all views; the last of them notes which these are, as a view's comment."""
-    statements = create_views(layout, settings)
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:32]
-    marked = layout.published(VIEWS[0].name)
-    return [*statements, f"COMMENT ON VIEW {marked} IS {CAPABILITIES.text(digest)}"]
-
-
-def _is_marked(session: DuckDbSession, layout: Layout, mark: str) -> bool:
-    """Whether the file has the views of this version and these settings."""
-    rows = session.execute(
-        "SELECT comment FROM duckdb_views() WHERE database_name = current_database()"
-        " AND schema_name = ? AND view_name = ? AND comment IS NOT NULL",
-        (layout.schema, VIEWS[0].name),
-    )
-    return any(mark.endswith(CAPABILITIES.text(comment)) for (comment,) in rows)
-
-
-def _catalogue(session: DuckDbSession, layout: Layout) -> ddl.Catalogue:
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for schema, table, column, kind in session.execute(
-        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = current_database() AND schema_name IN (?, ?)",
-        (layout.schema, layout.audit_schema),
-    ):
-        found.setdefault((schema, table), {})[column] = kind
-    return found
-
-
-def _execute_all(session: DuckDbSession, statements: Iterable[str]) -> None:
-    for statement in statements:
-        session.execute(statement)

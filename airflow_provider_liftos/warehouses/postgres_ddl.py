@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, PERFORMANCE
-from airflow_provider_liftos.warehouses import ddl
+from airflow_provider_liftos.warehouses import ddl, migration
 from airflow_provider_liftos.warehouses.contract import Layout
+from airflow_provider_liftos.warehouses.ddl import Change
+from airflow_provider_liftos.warehouses.migration import Plan
 from airflow_provider_liftos.warehouses.postgres_session import PostgresSession
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
+from airflow_provider_liftos.warehouses.views import ViewSettings
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +34,31 @@ def migrate(session: PostgresSession, layout: Layout, settings: ViewSettings) ->
 
     Raises:
         ConfigurationError: a schema's name is too long.
-        WarehouseError: a column has another type than the code needs, or the database another
-            encoding than UTF-8.
+        WarehouseError: a column has a type that cannot be widened to what the code needs, a newer
+            version owns the tables, or the database has another encoding than UTF-8.
     """
     _check(session, layout)
-    views = _views(layout, settings)
-    if not _missing(session, layout) and _is_marked(session, layout, views[-1]):
+    if not _plan(session, layout, settings) and not _missing_indexes(session, layout):
         return
     session.lock(layout.schema, "migration")
-    for statement in _missing(session, layout):
-        session.execute(statement)
-    if not _is_marked(session, layout, views[-1]):
-        _replace_views(session, views)
+    plan = _plan(session, layout, settings)
+    done = [change for change in plan.changes if not change.widens]
+    _execute(session, [statement for change in done for statement in change.statements])
+    _execute(session, _missing_indexes(session, layout))
+    widening = [change for change in plan.changes if change.widens]
+    made = False
+    if widening and (made := _widen(session, widening, plan.views)):
+        done += widening
+    # Where others' views forbid it, each task would make the same views again.
+    if plan.views and not made and (plan.mark or not widening):
+        made = _replace_views(session, plan.views)
+    if made and plan.mark:
+        done.append(plan.mark)
+    migration.note(session, layout, done)
+
+
+def _plan(session: PostgresSession, layout: Layout, settings: ViewSettings) -> Plan:
+    return migration.plan(session, layout, settings, _catalogue(session, layout))
 
 
 def _check(session: PostgresSession, layout: Layout) -> None:
@@ -59,8 +73,8 @@ def _check(session: PostgresSession, layout: Layout) -> None:
         )
 
 
-def _missing(session: PostgresSession, layout: Layout) -> list[str]:
-    statements = ddl.evolve(layout, _catalogue(session, layout))
+def _missing_indexes(session: PostgresSession, layout: Layout) -> list[str]:
+    statements = []
     there = {
         (schema, table)
         for schema, table in session.execute(
@@ -91,13 +105,14 @@ def _indexes(layout: Layout) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _catalogue(session: PostgresSession, layout: Layout) -> ddl.Catalogue:
-    """Tables by schema; one that is there without any has a nameless one."""
+    """Tables and views by schema; one that is there without any has a nameless one."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, column, kind in session.execute(
         "SELECT n.nspname, coalesce(c.relname, ''), a.attname,"
         " pg_catalog.format_type(a.atttypid, a.atttypmod)"
         " FROM pg_catalog.pg_namespace AS n"
-        " LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')"
+        " LEFT JOIN pg_catalog.pg_class AS c"
+        " ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v')"
         " LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0"
         " AND NOT a.attisdropped WHERE n.nspname IN (?, ?)",
         (layout.schema, layout.audit_schema),
@@ -108,26 +123,29 @@ def _catalogue(session: PostgresSession, layout: Layout) -> ddl.Catalogue:
     return found
 
 
-def _views(layout: Layout, settings: ViewSettings) -> list[str]:
-    """Statements of all views; the last of them notes which these are, as a view's comment."""
-    statements = create_views(layout, settings)
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:32]
-    marked = layout.published(VIEWS[0].name)
-    return [*statements, f"COMMENT ON VIEW {marked} IS {CAPABILITIES.text(digest)}"]
+def _widen(session: PostgresSession, widening: Sequence[Change], views: Sequence[str]) -> bool:
+    """Widen columns; views that show them must be gone meanwhile. Whether it could be done."""
+    from psycopg import errors
+
+    try:
+        with session.connection.transaction():
+            _execute(session, _drops(views))
+            _execute(session, [one for change in widening for one in change.statements])
+            _execute(session, views)
+    except (errors.DependentObjectsStillExist, errors.FeatureNotSupported) as error:
+        log.warning(
+            "%s: not %s, because others' views rest on it: %s. What does not fit is refused until"
+            " then. Drop them (%s), and make them again after the next load.",
+            ", ".join(change.object for change in widening),
+            widening[0].what,
+            error.diag.message_primary,
+            " ".join((error.diag.message_detail or "nobody knows which").split()),
+        )
+        return False
+    return True
 
 
-def _is_marked(session: PostgresSession, layout: Layout, mark: str) -> bool:
-    """Whether the database has the views of this version and these settings."""
-    rows = session.execute(
-        "SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class AS c"
-        " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = ? AND c.relname = ? AND c.relkind = 'v'",
-        (layout.schema, VIEWS[0].name),
-    )
-    return any(comment and mark.endswith(CAPABILITIES.text(comment)) for (comment,) in rows)
-
-
-def _replace_views(session: PostgresSession, views: Sequence[str]) -> None:
+def _replace_views(session: PostgresSession, views: Sequence[str]) -> bool:
     """In place where their columns stay (rights on them stay, too), or else anew."""
     from psycopg import errors
 
@@ -135,11 +153,9 @@ def _replace_views(session: PostgresSession, views: Sequence[str]) -> None:
         with session.connection.transaction():
             _execute(session, views)
     except errors.InvalidTableDefinition:
-        names = [found[1] for view in views if (found := _VIEW.match(view))]
-        drops = [f"DROP VIEW IF EXISTS {name}" for name in reversed(names)]
         try:
             with session.connection.transaction():
-                _execute(session, [*drops, *views])
+                _execute(session, [*_drops(views), *views])
         except errors.DependentObjectsStillExist as error:
             log.warning(
                 "Views of the warehouse stay as they were, because their columns would change: %s."
@@ -147,6 +163,13 @@ def _replace_views(session: PostgresSession, views: Sequence[str]) -> None:
                 error.diag.message_primary,
                 " ".join((error.diag.message_detail or "nobody knows what").split()),
             )
+            return False
+    return True
+
+
+def _drops(views: Sequence[str]) -> list[str]:
+    names = [found[1] for view in views if (found := _VIEW.match(view))]
+    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(names)]
 
 
 def _execute(session: PostgresSession, statements: Sequence[str]) -> None:

@@ -32,6 +32,13 @@ def reopened(warehouse: Any, **options: Any) -> Any:
     return PostgresWarehouse(warehouse._server.parameters, **options)
 
 
+def narrower(warehouse: Any) -> dict[Kind, str]:
+    """Types that an older version could have had, as the engine's catalogue prints them."""
+    if isinstance(warehouse, DuckDbWarehouse):
+        return {Kind.INT: "INTEGER", Kind.MONEY: "DECIMAL(12,2)"}
+    return {Kind.INT: "integer", Kind.MONEY: "numeric(12,2)"}
+
+
 def emptied(warehouse: PostgresWarehouse) -> PostgresWarehouse:
     """Without rows, and without memory of its tables."""
     names = [warehouse.layout.published(name) for name in TABLES]

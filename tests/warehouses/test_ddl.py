@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, TABLES, Kind
-from airflow_provider_liftos.warehouses import duckdb, postgres, postgres_ddl
-from airflow_provider_liftos.warehouses.ddl import audit_tables, evolve
+from airflow_provider_liftos.warehouses import ddl, duckdb, postgres
+from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
-from tests.warehouses.engines import administer, columns, reopened
+from airflow_provider_liftos.warehouses.widening import holds
+from tests.warehouses.engines import administer, columns, narrower, reopened
 from tests.warehouses.staging import DAY1, DAY2, Lab, performance_row, report_slice
 
 
 @pytest.mark.parametrize("capabilities", [duckdb.CAPABILITIES, postgres.CAPABILITIES])
 def test_every_kind_has_a_type(capabilities):
     assert set(capabilities.types) == set(Kind)
+
+
+def changed(warehouse):
+    """What was noted of changes, as object and change, oldest first."""
+    return warehouse.query(
+        "SELECT object, change FROM liftos.schema_changes ORDER BY changed_at, object, change"
+    )
 
 
 def test_every_table_and_column_is_created(bare):
@@ -29,13 +40,11 @@ def test_every_table_and_column_is_created(bare):
 
 def test_preparing_again_finds_nothing_to_do(bare):
     bare.prepare()
-    if isinstance(bare, DuckDbWarehouse):
-        with bare._write() as session:
-            assert evolve(bare.layout, duckdb._catalogue(session, bare.layout)) == []
-    else:
-        with bare._write() as session:
-            assert postgres_ddl._missing(session, bare.layout) == []
-    bare.prepare()
+    noted = changed(bare)
+    assert ("views", "made") in noted
+    assert ("liftos.performance", "created") in noted
+    reopened(bare).prepare()
+    assert changed(bare) == noted
 
 
 def test_entities_wait_for_their_verdict_without_the_columns_publishing_decides():
@@ -60,11 +69,114 @@ def test_a_missing_column_is_added_and_old_rows_have_nulls_there(kept, tmp_path)
     assert found == [(DAY1, None), (DAY2, 7)]
 
 
-def test_columns_of_a_newer_version_are_left_alone(kept, tmp_path):
-    administer(kept, "ALTER TABLE liftos.performance ADD COLUMN shares BIGINT DEFAULT 9")
+def test_what_changes_is_written_down(kept, caplog):
+    noted = changed(kept)
+    administer(kept, "ALTER TABLE liftos.performance DROP COLUMN video_views CASCADE")
+    with caplog.at_level("INFO", "airflow_provider_liftos.warehouses.migration"):
+        reopened(kept).prepare()
+    new = changed(kept)[len(noted) :]
+    assert ("liftos.performance.video_views", "added") in new
+    assert "liftos.performance.video_views added" in caplog.text
+
+
+def test_columns_of_another_version_stay_are_null_in_new_rows_and_noted_once(kept, tmp_path):
+    administer(kept, "ALTER TABLE liftos.performance ADD COLUMN shares BIGINT")
+    administer(kept, "UPDATE liftos.performance SET shares = 9")
+    for n in (1, 2):
+        part = report_slice(DAY2, DAY2)
+        Lab(tmp_path / str(n), reopened(kept)).publish(part, [performance_row(DAY2)], load_id="b")
+    found = kept.query("SELECT date, shares FROM liftos.performance ORDER BY 1")
+    assert found == [(DAY1, 9), (DAY2, None)]
+    assert changed(kept).count(("liftos.performance.shares", ddl.STAYS)) == 1
+
+
+def as_once(warehouse):
+    """The same place as an older version saw it, which had narrower types."""
+    older = reopened(warehouse)
+    types = {**older.layout.capabilities.types, **narrower(warehouse)}
+    capabilities = replace(older.layout.capabilities, types=types)
+    older.layout = replace(older.layout, capabilities=capabilities)
+    return older
+
+
+def test_narrower_columns_are_widened_under_the_views_that_show_them(bare, tmp_path):
+    Lab(tmp_path / "old", as_once(bare)).publish(report_slice(), [performance_row(DAY1)])
+    part = report_slice(DAY2, DAY2)
+    large = performance_row(DAY2, impressions=3_000_000_000, spend="123456789012.123456")
+    Lab(tmp_path, reopened(bare)).publish(part, [large], load_id="b")
+    found = bare.query("SELECT impressions, spend FROM liftos.campaign_report ORDER BY date_day")
+    assert found == [(1000, 5), (3_000_000_000, Decimal("123456789012.123456"))]
+    whats = {place: what for place, what in changed(bare) if what.startswith("widened")}
+    needed = bare.layout.capabilities.types
+    assert whats["liftos.performance.impressions"].endswith(f" to {needed[Kind.INT]}")
+    assert whats["liftos.performance.spend"].endswith(f" to {needed[Kind.MONEY]}")
+    assert {place.split(".")[0] for place in whats} == {"liftos", "liftos_audit"}
+    noted = changed(bare)
+    reopened(bare).prepare()
+    assert changed(bare) == noted
+
+
+def test_wider_columns_of_a_newer_version_are_left_alone_and_written_to(bare, tmp_path):
+    bare.prepare()
+    noted = changed(bare)
+    Lab(tmp_path, as_once(bare)).publish(report_slice(), [performance_row(DAY1)])
+    assert bare.query("SELECT impressions, spend FROM liftos.campaign_report") == [(1000, 5)]
+    assert [one for one in changed(bare)[len(noted) :] if "views" not in one] == []
+
+
+def test_tables_of_a_newer_version_refuse_an_older_one(kept):
+    administer(
+        kept,
+        "ALTER TABLE liftos.performance DROP COLUMN video_views CASCADE",
+        "INSERT INTO liftos.schema_changes VALUES (CURRENT_TIMESTAMP, '99.1.0', 99, 'x', 'y', 'z')",
+    )
+    noted = changed(kept)
+    with pytest.raises(WarehouseError, match=r"of version 99, made by 99\.1\.0 .*: a downgrade"):
+        reopened(kept).discard("anything")
+    assert changed(kept) == noted
+    assert "video_views" not in [name for _, _, name in columns(kept, table="performance")]
+
+
+def test_views_of_a_newer_version_are_left_to_it(kept, tmp_path):
+    administer(
+        kept,
+        "DROP VIEW liftos.fx_gaps",
+        "CREATE VIEW liftos.fx_gaps AS SELECT 7 AS newer",
+        "INSERT INTO liftos.schema_changes"
+        " VALUES (CURRENT_TIMESTAMP, '99.1.0', 1, 'views', 'made', 'another digest')",
+    )
     part = report_slice(DAY2, DAY2)
     Lab(tmp_path, reopened(kept)).publish(part, [performance_row(DAY2)], load_id="b")
-    assert kept.query("SELECT DISTINCT shares FROM liftos.performance") == [(9,)]
+    assert kept.query("SELECT newer FROM liftos.fx_gaps") == [(7,)]
+    administer(kept, "DELETE FROM liftos.schema_changes WHERE object = 'views'")
+    reopened(kept).prepare()
+    assert kept.query("SELECT days FROM liftos.fx_gaps") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        ("BIGINT", "INTEGER"), ("bigint", "int"), ("DECIMAL(18,6)", "DECIMAL(12,2)"),
+        ("numeric(18,6)", "integer"), ("numeric", "numeric(38,9)"), ("NUMBER(38,0)", "NUMBER(19,0)"),
+        ("text", "character varying(20)"), ("VARCHAR(20)", "VARCHAR(10)"), ("DOUBLE", "FLOAT"),
+        ("double precision", "real"), ("BIGINT", "DECIMAL(18,0)"), ("DECIMAL(19,0)", "BIGINT"),
+    ],
+)  # fmt: skip
+def test_a_wider_type_holds_what_a_narrower_one_does_and_not_the_reverse(wide, narrow):
+    assert holds(wide, narrow)
+    assert not holds(narrow, wide)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("BIGINT", "VARCHAR"), ("DOUBLE", "DECIMAL(18,6)"), ("DECIMAL(18,6)", "DECIMAL(18,2)"),
+        ("BIGINT", "DECIMAL(19,0)"), ("DATE", "TIMESTAMP"), ("JSON", "VARCHAR"), ("?", "BIGINT"),
+        ("timestamp with time zone", "timestamp"), ("INTEGER", "DECIMAL(10,0)"),
+    ],
+)  # fmt: skip
+def test_types_that_lose_something_do_not_hold_each_other(one, other):
+    assert not holds(one, other)
 
 
 def test_a_column_of_another_type_is_an_error_that_changes_nothing(kept):

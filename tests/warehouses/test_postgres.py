@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
 from airflow_provider_liftos.warehouses.postgres_ddl import LONGEST_NAME
 from airflow_provider_liftos.warehouses.postgres_session import PostgresServer, _numbered
+from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
 from airflow_provider_liftos.warehouses.views import ViewSettings
 from tests.warehouses.engines import administer, columns, reopened
 from tests.warehouses.staging import (
@@ -262,7 +265,7 @@ def test_views_that_others_rest_on_stay_and_loading_goes_on(bare, tmp_path, capl
         "DROP VIEW liftos.country_report",
         "CREATE VIEW liftos.country_report AS SELECT 1 AS ours_of_an_older_version",
         "CREATE VIEW public.theirs AS SELECT * FROM liftos.country_report",
-        "COMMENT ON VIEW liftos.account_report IS 'older'",
+        "UPDATE liftos.schema_changes SET statement = 'older' WHERE object = 'views'",
     )
     later = Lab(tmp_path / "later", reopened(bare))
     later.publish(report_slice(), [performance_row(DAY1, spend="8")], load_id="b", as_of=NOON + 1)
@@ -272,6 +275,26 @@ def test_views_that_others_rest_on_stay_and_loading_goes_on(bare, tmp_path, capl
     reopened(bare).prepare()
     assert bare.query("SELECT country FROM liftos.country_report") == []
     assert bare.query("SELECT spend FROM liftos.campaign_report") == [(8,)]
+
+
+def test_a_column_that_others_rest_on_stays_narrow_and_loading_goes_on(bare, tmp_path, caplog):
+    older = reopened(bare)
+    types = {**older.layout.capabilities.types, Kind.INT: "integer"}
+    older.layout = replace(older.layout, capabilities=replace(CAPABILITIES, types=types))
+    lab = Lab(tmp_path, older)
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    administer(bare, "CREATE VIEW public.theirs AS SELECT clicks FROM liftos.performance")
+    for turn in (1, 2):
+        later = Lab(tmp_path / str(turn), reopened(bare))
+        later.publish(report_slice(), [performance_row(DAY1, spend=turn)], load_id="b")
+    assert "public.theirs" in caplog.text.replace("view theirs", "view public.theirs")
+    question = "SELECT count(*) FROM liftos.schema_changes WHERE change = ?"
+    assert bare.query(question, ["widened from integer to bigint"]) == [(0,)]
+    assert bare.query(question, ["made"])[0][0] <= 2
+    assert bare.query("SELECT spend FROM liftos.campaign_report") == [(2,)]
+    administer(bare, "DROP VIEW public.theirs")
+    reopened(bare).prepare()
+    assert bare.query(question, ["widened from integer to bigint"])[0][0] > 1
 
 
 def test_views_keep_rights_that_people_gave_when_their_columns_stay(bare):
