@@ -14,12 +14,13 @@ STAGES: dict[str, dict[str, float]] = {}
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Note wall and CPU seconds of a stage."""
+    """Note wall and CPU seconds of a stage; of several of one name, their sum."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
+    was = STAGES.get(name, {"wall": 0.0, "cpu": 0.0})
     STAGES[name] = {
-        "wall": round(time.perf_counter() - wall, 3),
-        "cpu": round(time.process_time() - cpu, 3),
+        "wall": round(was["wall"] + time.perf_counter() - wall, 3),
+        "cpu": round(was["cpu"] + time.process_time() - cpu, 3),
         "rss": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

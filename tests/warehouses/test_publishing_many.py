@@ -1,0 +1,83 @@
+"""Many slices, each in a transaction of its own, over few connections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.engine.manifest import SliceResult
+from airflow_provider_liftos.warehouses.contract import Restatement
+from tests.warehouses.engines import reopened
+from tests.warehouses.staging import DAY1, NOON, ORG, Lab, manifest, performance_row, report_slice
+
+ACCOUNTS = ("a", "b", "c", "d")
+
+
+def loaded(lab: Lab, *, spend: str = "5", load: int = 1) -> list[SliceResult]:
+    cuts = [
+        lab.staged(
+            report_slice(DAY1, DAY1, account=name),
+            [performance_row(DAY1, account_id=name, spend=spend)],
+            load_id=f"load-{load}",
+            as_of=NOON + load,
+        )
+        for name in ACCOUNTS
+    ]
+    lab.warehouse.load(manifest(*cuts, load_id=f"load-{load}"))
+    return cuts
+
+
+def published(warehouse: Any) -> dict[str, int]:
+    rows = warehouse.query("SELECT account_id, spend FROM liftos.performance")
+    return {account: int(spend) for account, spend in rows}
+
+
+def each(lab: Lab, cuts: Sequence[SliceResult], load: int = 1, **parts: Any) -> Any:
+    return lab.warehouse.publish_each(cuts, f"load-{load}", ORG, lambda: NOON, **parts)
+
+
+def test_all_are_published_and_each_is_told_of_in_order(lab):
+    told = [(cut.slice.account_id, done.rows_after) for cut, done in each(lab, loaded(lab))]
+    assert told == [(account, 1) for account in ACCOUNTS]
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 5)
+
+
+def test_nothing_is_held_while_the_caller_looks_at_what_was_published(lab):
+    other = reopened(lab.warehouse, wait=1)
+    for cut, _ in each(lab, loaded(lab)):
+        assert published(other)[cut.slice.account_id] == 5
+        other.apply([("DELETE FROM liftos.fx_rates WHERE org_id = ?", ("nobody",))])
+
+
+def test_an_error_comes_after_those_that_were_published_before_it(lab):
+    each_of_the_first = loaded(lab)
+    list(each(lab, each_of_the_first))
+    cuts = loaded(lab, spend="7", load=2)
+    told: list[str] = []
+
+    def note(cut: SliceResult) -> Any:
+        def hear(_moved: Sequence[Restatement]) -> None:
+            if cut.slice.account_id == "c":
+                raise OSError("no room to note it")
+
+        return hear
+
+    with pytest.raises(Exception, match="no room to note it"):
+        told.extend(cut.slice.account_id for cut, _ in each(lab, cuts, 2, note=note))
+    assert told == ["a", "b"]
+    assert published(lab.warehouse) == {"a": 7, "b": 7, "c": 5, "d": 5}
+    assert [cut.slice.account_id for cut, _ in each(lab, cuts, 2)] == list(ACCOUNTS)
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 7)
+
+
+def test_each_slice_hears_its_own_restatements(lab):
+    list(each(lab, loaded(lab)))
+    heard: dict[str, int] = {}
+
+    def note(cut: SliceResult) -> Any:
+        return lambda moved: heard.update({cut.slice.account_id: len(moved)})
+
+    list(each(lab, loaded(lab, spend="6", load=2), 2, note=note))
+    assert heard == dict.fromkeys(ACCOUNTS, 1)
