@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.engine.manifest import File
+from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.platform import AsyncReport
 from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.state.store import StateStore, alone, insert_into
@@ -54,6 +55,14 @@ class Checkpoint:
     split_by: str = ""
     failures: int = 0
     restarts: int = 0
+
+    def give_up(self, error: LiftosError) -> None:
+        """End it without rows; a new try of the task tries it again."""
+        error.account = error.account or self.slice.account_id
+        error.platform = error.platform or self.slice.platform
+        self.state = GIVEN_UP
+        self.error = {"kind": type(error).__name__, "message": str(error)}
+        log.error("%s: given up: %s", self.slice.label, error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

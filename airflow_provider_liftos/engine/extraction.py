@@ -14,6 +14,7 @@ from typing import TypeVar
 from airflow_provider_liftos.engine import checkpoint as cp
 from airflow_provider_liftos.engine import fetch, polling, results, split, surprises, turns
 from airflow_provider_liftos.engine.checkpoint import Checkpoint, Checkpoints
+from airflow_provider_liftos.engine.hearing import pending
 from airflow_provider_liftos.engine.manifest import File, Manifest
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.engine.stint import Finished, Options, Waiting
@@ -37,7 +38,7 @@ from airflow_provider_liftos.model.platform import Reading
 from airflow_provider_liftos.model.report import Account, Slice
 from airflow_provider_liftos.model.wire import Lane, Verdict
 from airflow_provider_liftos.transport.flow import Flow, Sender, run
-from airflow_provider_liftos.transport.session import Session
+from airflow_provider_liftos.transport.session import Departure, Session
 
 __all__ = ["Extraction", "Finished", "Options", "Waiting"]
 
@@ -179,11 +180,11 @@ class Extraction:
 
     def _submit(self, point: Checkpoint) -> None:
         reports = self.session.platform.asynchronous()
-        as_of = self._now()
         if not self.checkpoints.claim(point, reports, self.options.report_timeout):
-            raise turns.crowded(point.slice, as_of, self._running(), _PATIENCE)
+            raise turns.crowded(point.slice, self._now(), self._running(), _PATIENCE)
         asked = replace(reports.submit(point.slice), lane=self._lane(point.slice))
-        flow = self.session.call(asked, reports.report_id)
+        departures: list[float] = []
+        flow = self.session.call(asked, reports.report_id, departures.append)
         resent = self.session.usage.resent
         try:
             point.report_id = self._run(flow)
@@ -194,7 +195,7 @@ class Extraction:
         finally:
             # Every submission whose answer was lost may have left a report nobody will read.
             point.wasted += self.session.usage.resent - resent
-        point.state, point.as_of, point.error = cp.SUBMITTED, as_of, {}
+        point.state, point.as_of, point.error = cp.SUBMITTED, departures[-1], {}
         self.checkpoints.save(point)
 
     def _running(self) -> Counter[str]:
@@ -232,9 +233,9 @@ class Extraction:
             future.result()
 
     def _fetch(self, point: Checkpoint) -> None:
-        as_of = self._now()
+        departures = [self._now()]  # of what names no ids, nothing is asked
         nothing = point.slice.ids is not None and point.slice.ids.are_none
-        files = () if nothing else self._run(self._fetching(point))
+        files = () if nothing else self._run(self._fetching(point, departures.append))
         if point.slice.changed_since:
             rows = results.read_rows(self.staging, files)
             rest = split.changed(point.slice, self.session.platform, rows)
@@ -248,20 +249,21 @@ class Extraction:
                 self._split_by_ids(point, ids)
             return
         point.files, point.state = files, cp.FETCHED
-        point.as_of = point.as_of if point.report_id else as_of
+        point.as_of = point.as_of if point.report_id else departures[-1]
         self.checkpoints.save(point)
 
-    def _fetching(self, point: Checkpoint) -> Flow[tuple[File, ...]]:
+    def _fetching(self, point: Checkpoint, departs: Departure) -> Flow[tuple[File, ...]]:
         cut = point.slice
         folder = self.staging.folder(
             "raw", cut.platform, cut.account_id, cut.name, self.load_id, point.fingerprint
         )
         reading = self._at_once(point)
         if reading is None:
-            reading = self.session.platform.asynchronous().result(polling.pending(point))
+            reading = self.session.platform.asynchronous().result(pending(point))
         return fetch.rows(
             self.session, turns.in_lane(reading, self._lane(cut)), self.staging, folder,
             page_size=self.options.page_size, now=self._now, restarts=point.restarts,
+            departs=departs,
         )  # fmt: skip
 
     # -- when something goes wrong --------------------------------------------------------------
@@ -359,19 +361,22 @@ class Extraction:
 
     def _mend_failed(self) -> None:
         for point in [p for p in self._points.values() if p.state == cp.FAILED]:
-            verdict, error = polling.judged(self.session, point)
-            if verdict is Verdict.SHRINK:
-                self._shrink(point, error)
-            elif verdict in {Verdict.REJECTED, Verdict.FATAL, Verdict.REAUTHORIZE}:
-                self._give_up(point, error)
-            elif point.failures + 1 < self.options.report_attempts:
-                self._again(point)
-            elif self._at_once(point, at_once=True):
-                self._read_at_once(point, error)
-            elif point.error.get("kind") == polling.STUCK:
-                self._give_up(point, error)
-            else:
-                self._shrink(point, error)
+            self._guarded(point, lambda p=point: self._mend_report(p))  # type: ignore[misc]
+
+    def _mend_report(self, point: Checkpoint) -> None:
+        verdict, error = polling.judged(self.session, point)
+        if verdict is Verdict.SHRINK:
+            self._shrink(point, error)
+        elif verdict in {Verdict.REJECTED, Verdict.FATAL, Verdict.REAUTHORIZE}:
+            self._give_up(point, error)
+        elif point.failures + 1 < self.options.report_attempts:
+            self._again(point)
+        elif self._at_once(point, at_once=True):
+            self._read_at_once(point, error)
+        elif point.error.get("kind") == polling.STUCK:
+            self._give_up(point, error)
+        else:
+            self._shrink(point, error)
 
     def _again_or_give_up(self, point: Checkpoint, error: LiftosError) -> None:
         if point.report_id and point.failures < self.options.report_attempts:
@@ -448,12 +453,8 @@ class Extraction:
         if split.can_list_instead(point.slice, error):
             self._put_in_place(point, [point.slice.narrowed(changed_since="")], "changes")
             return
-        error.account = error.account or point.slice.account_id
-        error.platform = error.platform or self.session.platform.name
-        point.state = cp.GIVEN_UP
-        point.error = {"kind": type(error).__name__, "message": str(error)}
+        point.give_up(error)
         self.checkpoints.save(point)
-        log.error("%s: given up: %s", point.slice.label, error)
 
     def counts(self) -> cp.Counts:
         """What the scope has come to so far, earlier stints included."""

@@ -18,7 +18,7 @@ from airflow_provider_liftos.model.errors import (
 from airflow_provider_liftos.model.platform import Decoder, Page, Paged, Reading, Streamed
 from airflow_provider_liftos.transport.flow import Flow, Sleep
 from airflow_provider_liftos.transport.pace import LONGEST_SLEEP
-from airflow_provider_liftos.transport.session import Session
+from airflow_provider_liftos.transport.session import Departure, Session
 
 SMALLEST_PAGE = 10
 _READY_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -45,15 +45,20 @@ def rows(
     page_size: int | None = None,
     now: Callable[[], float] = time.time,
     restarts: int = 0,
+    departs: Departure | None = None,
 ) -> Flow[tuple[File, ...]]:
-    """All rows of a reading; the files written. ``restarts`` says how often it was broken off."""
+    """All rows of a reading; the files written. ``restarts`` says how often it was broken off.
+
+    ``departs`` is told when the only answer, or the first page, is asked for: no row is older than
+    what it was told last.
+    """
     if isinstance(reading, Streamed):
         decoder = reading.decoder
         begin = lambda: _Intake(decoder(), RawWriter(staging, folder))  # noqa: E731
-        return (yield from session.stream(reading.request, begin))
+        return (yield from session.stream(reading.request, begin, departs))
     if page_size:
         reading = replace(reading, page_size=page_size)
-    return (yield from pages(session, reading, staging, folder, now, restarts))
+    return (yield from pages(session, reading, staging, folder, now, restarts, departs))
 
 
 class _Intake:
@@ -81,6 +86,7 @@ def pages(
     folder: str,
     now: Callable[[], float] = time.time,
     restarts: int = 0,
+    departs: Departure | None = None,
 ) -> Flow[tuple[File, ...]]:
     """Follow the cursor to its end; the files written.
 
@@ -91,21 +97,27 @@ def pages(
     """
     writer = RawWriter(staging, folder)
     try:
-        yield from _follow(session, reading, writer, now, restarts)
+        yield from _follow(session, reading, writer, now, restarts, departs)
         return writer.close()
     finally:
         writer.discard()
 
 
 def _follow(
-    session: Session, reading: Paged, writer: RawWriter, now: Callable[[], float], restarts: int
+    session: Session,
+    reading: Paged,
+    writer: RawWriter,
+    now: Callable[[], float],
+    restarts: int,
+    departs: Departure | None,
 ) -> Flow[None]:
     cursor: str | None = None
     size = reading.page_size
     seen: set[str] = set()
     while True:
         longest = _longest(len(seen), restarts)
-        page, size = yield from _page(session, reading, size, cursor, now, longest)
+        page, size = yield from _page(session, reading, size, cursor, now, longest, departs)
+        departs = None
         writer.write(page.rows)
         if page.cursor is None:
             return
@@ -132,12 +144,13 @@ def _page(
     cursor: str | None,
     now: Callable[[], float],
     longest: float,
+    departs: Departure | None,
 ) -> Flow[tuple[Page, int]]:
     pauses = list(_READY_PAUSES)
     patience = _PATIENCE
     while True:
         try:
-            page = yield from session.call(reading.request(size, cursor), reading.page)
+            page = yield from session.call(reading.request(size, cursor), reading.page, departs)
         except TooManyIds:
             raise
         except TooMuchData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_liftos.engine.checkpoint import (
@@ -12,20 +12,9 @@ from airflow_provider_liftos.engine.checkpoint import (
     Checkpoint,
     Checkpoints,
 )
-from airflow_provider_liftos.model.errors import (
-    LiftosError,
-    Missing,
-    NotAuthorized,
-    Rejected,
-    ReportFailed,
-    VersionGone,
-)
-from airflow_provider_liftos.model.platform import (
-    AsyncReport,
-    Pending,
-    ReportState,
-    ReportStatus,
-)
+from airflow_provider_liftos.engine.hearing import Hearing, pending
+from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.platform import ReportState, ReportStatus
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Judgement, VendorError, Verdict, judge
 from airflow_provider_liftos.transport.flow import Do, Flow, Sleep
@@ -56,105 +45,37 @@ class Progress:
 def poll(session: Session, checkpoints: Checkpoints, now: float) -> Flow[Progress]:
     """Ask once about every submitted report of the scope and note what changed.
 
-    Raises NotAuthorized when the token is refused, and Throttled when nothing but limits was heard.
+    Raises NotAuthorized when the token is refused, Throttled when nothing but limits was heard, and
+    Unavailable when nothing was. A report whose answer alone stumps us is given up.
     """
     points = yield Do(checkpoints.load)
     waiting = [p for p in points.values() if p.state == SUBMITTED]
     reports = session.platform.prepared
     if reports is None or not waiting:
         return count(points.values())
+    hearing = Hearing(session=session, reports=reports)
     limited: list[Judgement] = []
     for batch in _batches(waiting, reports.poll_batch):
-        judged = yield from _ask(session, reports, [pending(point) for point in batch])
-        by_id = {status.report_id: status for status, _ in judged}
+        told = yield from hearing.of(batch)
+        by_id = {status.report_id: status for status, _ in told}
         secrets = session.credentials.secrets.values()
-        changed = [p for p in batch if _note(p, by_id.get(str(p.report_id)), now, secrets)]
+        changed = [
+            p for p in batch
+            if p.state != SUBMITTED or _note(p, by_id.get(str(p.report_id)), now, secrets)
+        ]  # fmt: skip
         if changed:
             yield Do(lambda changed=changed: checkpoints.note(*changed))  # type: ignore[misc]
-        refused = [judgement for _, judgement in judged if judgement]
+        refused = [judgement for _, judgement in told if judgement]
         for judgement in refused:
             if judgement.verdict is Verdict.REAUTHORIZE:
                 raise session.refusal(judgement, None, None)
         limited += refused
-    if limited and len(limited) == len(waiting):
+    if given_up := hearing.end():
+        yield Do(lambda: checkpoints.note(*given_up))
+    if limited and len(limited) == hearing.heard:
         shortest = min(limited, key=_wait)
         raise session.refusal(shortest, None, None, retry_at=now + _wait(shortest))
     return count(points.values())
-
-
-def _ask(
-    session: Session, reports: AsyncReport, asked: Sequence[Pending]
-) -> Flow[list[tuple[ReportStatus, Judgement | None]]]:
-    """Statuses, and what keeps the platform from telling them.
-
-    Asked anew where the answer is that the API version is dead: until it is replaced nobody hears
-    how a report is coming along, and it would seem to take for ever.
-    """
-    while True:
-        request = reports.poll(asked)
-        statuses: Sequence[ReportStatus]
-        try:
-            statuses = yield from session.call(request, lambda body: reports.statuses(body, asked))
-        except LiftosError as error:
-            statuses = [_refused(error, asked)]
-        yield from session.pace.heed(request, _told(asked, statuses))
-        judged = [_judged(session, status) for status in statuses]
-        dead = [one for _, one in judged if one and one.verdict is Verdict.VERSION_DEAD]
-        if not dead:
-            return judged
-        gone = session.refusal(dead[0], None, None)
-        if not isinstance(gone, VersionGone):
-            raise gone
-        session.outlive(gone)
-
-
-def _refused(error: LiftosError, asked: Sequence[Pending]) -> ReportStatus:
-    """What a refusal says of the only report asked about; raises what says nothing of it."""
-    of_itself = isinstance(error, Missing | Rejected | ReportFailed) or (
-        isinstance(error, NotAuthorized) and error.one_account
-    )
-    if len(asked) != 1 or not of_itself:
-        raise error
-    code = (error.vendor_code or "").partition("/")[0]
-    return ReportStatus(
-        report_id=asked[0].report_id,
-        state=ReportState.EXPIRED if isinstance(error, Missing) else ReportState.FAILED,
-        error=VendorError(code=int(code) if code.isdigit() else None, message=error.message),
-    )
-
-
-def _told(
-    asked: Sequence[Pending], statuses: Iterable[ReportStatus]
-) -> Mapping[str | None, Sequence[Mapping[str, str]]]:
-    """Headers of single reports' answers, by account."""
-    accounts = {one.report_id: one.slice.account_id for one in asked}
-    told: dict[str | None, list[Mapping[str, str]]] = {}
-    for status in statuses:
-        if status.headers:
-            told.setdefault(accounts.get(status.report_id), []).append(status.headers)
-    return told
-
-
-def pending(point: Checkpoint) -> Pending:
-    """What a submitted slice waits for."""
-    return Pending(report_id=str(point.report_id), slice=point.slice)
-
-
-def _judged(session: Session, status: ReportStatus) -> tuple[ReportStatus, Judgement | None]:
-    """The status, and what keeps the platform from telling it: a limit, or the token itself.
-
-    A report that the token may no longer ask about has failed.
-    """
-    if status.state is not ReportState.RUNNING or status.error is None:
-        return status, None
-    judgement = judge(session.platform.rules, 0, status.error)
-    if judgement.verdict in {Verdict.THROTTLED, Verdict.VERSION_DEAD}:
-        return status, judgement
-    if judgement.verdict is Verdict.REAUTHORIZE:
-        if not judgement.one_account:
-            return status, judgement
-        return replace(status, state=ReportState.FAILED), None
-    return status, None
 
 
 def judged(session: Session, point: Checkpoint) -> tuple[Verdict, LiftosError]:

@@ -9,6 +9,7 @@
     ├─ PlatformError
     │  ├─ Throttled(retry_at)       wait; never counts as a failure of the breaker
     │  ├─ Unavailable               try again; counts for the breaker
+    │  │  └─ Unreadable             an answer came, but not what the platform documents
     │  ├─ TooMuchData               ask for less: smaller pages, fewer days, ids or fields
     │  │  └─ TooManyIds             only fewer ids will help
     │  ├─ FieldGone(field)          the platform dropped a field: ask again without it, report it
@@ -128,6 +129,10 @@ class Throttled(PlatformError):
 
 class Unavailable(PlatformError):
     """Time-outs, resets, 5xx, bodies that are not what they should be."""
+
+
+class Unreadable(Unavailable):
+    """An answer came, and is not what the platform documents."""
 
 
 class TooMuchData(PlatformError):

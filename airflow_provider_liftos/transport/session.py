@@ -19,6 +19,7 @@ from airflow_provider_liftos.model.errors import (
     NotAuthorized,
     Throttled,
     Unavailable,
+    Unreadable,
     VersionGone,
 )
 from airflow_provider_liftos.model.platform import Credentials, Platform
@@ -55,6 +56,9 @@ _NONSENSE = (ValueError, RecursionError)
 """What readers raise of a body that is not as it should be, such as brackets without end."""
 
 _JITTER = random.Random()  # noqa: S311  spreads retries, guards nothing
+
+Departure = Callable[[float], None]
+"""Told of the moment (epoch seconds of the session's clock) at which a request goes out."""
 
 
 @dataclass(slots=True)
@@ -176,30 +180,45 @@ class Session:
         )  # fmt: skip
         self.via: dict[str, str] = {}
 
-    def call(self, request: Request, read: Callable[[bytes], T]) -> Flow[T]:
+    def call(
+        self, request: Request, read: Callable[[bytes], T], departs: Departure | None = None
+    ) -> Flow[T]:
         """Send until there is an answer that ``read`` understands.
 
         Raises Throttled when the wait is longer than LONGEST_SLEEP, Unavailable when attempts are
         used up, CircuitOpen without sending, and what the platform's rules make of its errors.
         ``read`` raises ValueError for a body that is not what it should be: that is retried.
+        ``departs`` is told of each attempt after all waits: the answer is no older than the last.
         """
-        return (yield from self._persist(request, lambda n: self._answered(request, n, read)))
+        work = lambda n: self._answered(request, n, read, departs)  # noqa: E731
+        return (yield from self._persist(request, work))
 
-    def stream(self, request: Request, begin: Callable[[], Intake[T]]) -> Flow[T]:
+    def stream(
+        self, request: Request, begin: Callable[[], Intake[T]], departs: Departure | None = None
+    ) -> Flow[T]:
         """The same for a long answer; every attempt begins with an intake of its own."""
-        return (yield from self._persist(request, lambda n: self._taken_in(request, n, begin)))
+        work = lambda n: self._taken_in(request, n, begin, departs)  # noqa: E731
+        return (yield from self._persist(request, work))
 
-    def _answered(self, request: Request, attempt: int, read: Callable[[bytes], T]) -> Flow[T]:
-        response = yield from self._exchange(request, attempt)
+    def _answered(
+        self, request: Request, attempt: int, read: Callable[[bytes], T], departs: Departure | None
+    ) -> Flow[T]:
+        response = yield from self._exchange(request, attempt, departs)
         try:
             return read(response.body)
         except _NONSENSE as error:
             raise self._nonsense(error, response.status) from None
 
-    def _taken_in(self, request: Request, attempt: int, begin: Callable[[], Intake[T]]) -> Flow[T]:
+    def _taken_in(
+        self,
+        request: Request,
+        attempt: int,
+        begin: Callable[[], Intake[T]],
+        departs: Departure | None,
+    ) -> Flow[T]:
         intake = begin()
         try:
-            response = yield from self._exchange(request, attempt, intake.take)
+            response = yield from self._exchange(request, attempt, departs, intake.take)
             if response.body:
                 intake.take(response.body)
             return intake.finish()
@@ -261,15 +280,20 @@ class Session:
         return self._backoff.delay(attempt, _JITTER)
 
     def _exchange(
-        self, request: Request, attempt: int, take: Callable[[bytes], None] | None = None
+        self,
+        request: Request,
+        attempt: int,
+        departs: Departure | None,
+        take: Callable[[bytes], None] | None = None,
     ) -> Flow[Response]:
         seats = self.pace.seats(request)
-        return (yield from seats.around(self._exchanged(request, attempt, take, seats)))
+        return (yield from seats.around(self._exchanged(request, attempt, departs, take, seats)))
 
     def _exchanged(
         self,
         request: Request,
         attempt: int,
+        departs: Departure | None,
         take: Callable[[bytes], None] | None,
         seats: Seats,
     ) -> Flow[Response]:
@@ -284,6 +308,8 @@ class Session:
         version = request.version or self.credentials.version
         authorized = self.platform.authorize(request, self.credentials)
         call = self.watch.call(request, attempt, waited)
+        if departs:
+            departs(self._now())
         response = yield from self._send(key, authorized, take, call)
         yield from seats.leave()
         yield from self.pace.heed(request, {request.account: [response.headers]}, response.body)
@@ -420,8 +446,8 @@ class Session:
         """The error that a judgement stands for."""
         return refuse(self.platform, self.credentials, judgement, account, status, retry_at)
 
-    def _nonsense(self, error: Exception, status: int | None) -> Unavailable:
-        return Unavailable(
+    def _nonsense(self, error: Exception, status: int | None) -> Unreadable:
+        return Unreadable(
             "the answer is not what the platform documents"
             f" ({redact(str(error), self.credentials.secrets.values())[:120]})",
             status=status,
