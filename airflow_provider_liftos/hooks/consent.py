@@ -20,11 +20,13 @@ from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.oauth_states import OAuthStates, Pending, StateRefused
 
 ASKED, CONNECTED, FAILED = "asked_consent", "connected", "failed_consent"
+REFUSED = "refused"
 """What the audit log calls the steps."""
 
 _EXCHANGE_SECONDS = 15.0
 _LOOK_SECONDS = 20.0
 _SHOWN = 50
+_LONGEST_ID = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,19 @@ def finish(
     audit = AuditLog(config.state_store(), pending.org_id)
     audit.note(person.name, CONNECTED, connected.conn_id, facts)
     return connected
+
+
+def refused(what: str, person: Person, conn_id: str = "") -> None:
+    """Write down that a person tried this and has no right to, with the connection's organization.
+
+    An id that is none of ours is kept short: it may be any text.
+    """
+    try:
+        org_id = stored.read(conn_id)[1].org_id if conn_id else "default"
+    except LiftosError:
+        org_id = "default"
+    audit = AuditLog(config.state_store(), org_id)
+    audit.note(person.name, REFUSED, conn_id[:_LONGEST_ID], {"from": person.where, "what": what})
 
 
 def outcome(digest: str, person: str) -> Connected | None:

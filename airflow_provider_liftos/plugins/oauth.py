@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
 import anyio.to_thread
@@ -71,7 +71,7 @@ def install(app: FastAPI) -> None:
 async def connect(request: Request, user: GetUserDep) -> Response:
     """Connections that the user may edit, each with its button."""
     if not may_edit(user, None):
-        raise HTTPException(403)
+        await _refuse(request, user, "connect")
     found = await _in_thread(
         lambda: [one for one in stored.listed() if may_edit(user, one.conn_id)]
     )
@@ -85,7 +85,7 @@ async def start(
     """Send the user's browser to the platform's page."""
     _refuse_foreign(request)
     if not await _in_thread(lambda: may_edit(user, connection_id)):
-        raise HTTPException(403)
+        await _refuse(request, user, "oauth/start", connection_id)
     person = _person(request, user)
     asked = await _in_thread(
         partial(consent.start, connection_id, person, redirect_uri=redirect_uri())
@@ -157,6 +157,12 @@ def _refuse_foreign(request: Request) -> None:
     own = urlsplit(redirect_uri())
     if request.headers.get("origin") != f"{own.scheme}://{own.netloc}":
         raise HTTPException(403, "This form was sent by another site.")
+
+
+async def _refuse(request: Request, user: Any, what: str, conn_id: str = "") -> NoReturn:
+    """403, and who tried is written down."""
+    await _in_thread(partial(consent.refused, what, _person(request, user), conn_id))
+    raise HTTPException(403)
 
 
 def _sign_in(request: Request, root: str) -> Response:

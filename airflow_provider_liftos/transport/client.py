@@ -49,6 +49,9 @@ _MOST_IDLE = 32
 
 _USER_AGENT = "airflow-provider-liftos"
 
+_CODINGS = frozenset({"gzip", "deflate", "identity"})
+"""Of answers, named in each call: these unpack a piece at a time, whatever else is installed."""
+
 
 @cache
 def _trust(_pid: int) -> ssl.SSLContext:
@@ -84,7 +87,7 @@ def _options() -> dict[str, object]:
             keepalive_expiry=KEPT_SECONDS,
         ),
         "follow_redirects": False,
-        "headers": {"User-Agent": _USER_AGENT},
+        "headers": {"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip, deflate"},
     }
 
 
@@ -245,6 +248,17 @@ def _refuse_redirect(status: int, headers: httpx2.Headers) -> None:
         )
 
 
+def _refuse_coding(status: int, headers: httpx2.Headers) -> None:
+    """Nothing is unpacked that was not asked for: it may become any size at once."""
+    named = {part.strip().lower() for part in headers.get("content-encoding", "").split(",")}
+    if unknown := sorted(named - _CODINGS - {""}):
+        raise Unavailable(
+            f"the answer is packed as {unknown[0][:40]!r}, which nobody asked for",
+            status=status,
+            hint="Something between here and the platform packs answers; have it leave them alone.",
+        )
+
+
 def _broken(error: Exception) -> Unavailable:
     # The library's own text may hold the URL: only the kind of failure is told.
     return Unavailable(f"no whole answer came ({type(error).__name__}); it will be tried again")
@@ -291,6 +305,7 @@ class HttpSender:
             }  # fmt: skip
             with _POOL.client(id(self)).stream(**arguments) as answer:  # type: ignore[arg-type]
                 _refuse_redirect(answer.status_code, answer.headers)
+                _refuse_coding(answer.status_code, answer.headers)
                 reading = _Reading(take if answer.status_code < 400 else None)
                 for chunk in answer.iter_bytes():
                     reading.add(chunk)
@@ -347,6 +362,7 @@ class AsyncHttpSender:
             }  # fmt: skip
             async with self._shared.client.stream(**arguments) as answer:  # type: ignore[arg-type]
                 _refuse_redirect(answer.status_code, answer.headers)
+                _refuse_coding(answer.status_code, answer.headers)
                 reading = _Reading()
                 async for chunk in answer.aiter_bytes():
                     reading.add(chunk)

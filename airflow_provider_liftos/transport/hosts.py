@@ -69,6 +69,24 @@ def refused_peer(stream: Any) -> ConfigurationError | None:
     return _refusal(host, why, "the name of the host leads elsewhere") if why else None
 
 
+def refuse_resolved(host: str, port: int) -> None:
+    """Do nothing, unless the name leads to an address that is none to talk to.
+
+    For clients that make connections out of our sight. A name that nobody knows is for them to say:
+    a proxy may know it.
+
+    Raises:
+        ConfigurationError: one line.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return
+    for *_, address in found:
+        if why := _why_not(str(address[0])):
+            raise _refusal(str(address[0]), why, f"the name {host} leads elsewhere")
+
+
 def _refusal(host: str, why: str, whose: str) -> ConfigurationError:
     return ConfigurationError(
         f"{whose + ': ' if whose else ''}{host} is {why}; nothing is sent there", hint=_HINT

@@ -32,6 +32,7 @@ _SILENCES = 5
 _TOO_LARGE = "message larger than max"
 """What gRPC says when it gives up a message, compressed or not."""
 
+_HTTPS = 443
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?")
 
 _STATUS = {
@@ -158,6 +159,7 @@ def _open(base_url: str) -> grpc.Channel:
             f"{parts.netloc!r} is no host and port",
             hint="Correct the address of procedures in the connection, or leave it empty.",
         )
+    hosts.refuse_resolved(parts.hostname or "", parts.port or _HTTPS)
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.keepalive_time_ms", 60_000),

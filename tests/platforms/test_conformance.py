@@ -8,6 +8,7 @@ begins anew, fails.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -155,3 +156,19 @@ def test_a_calm_platform_is_asked_no_more_than_needed(make: Make, platform: str)
     assert 0 < len(harness.journal()) <= of(platform).CALM
     assert harness.published_equals_truth()
     assert harness.how == Options()
+
+
+@pytest.mark.parametrize("platform", names())
+def test_each_call_is_logged_with_the_id_by_which_the_platform_finds_it(
+    make: Make, platform: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "airflow_provider_liftos.requests")
+    harness = make(platform)
+    harness.extract(harness.slices([basic(platform=harness.platform)], last(1)))
+    lines = [vars(one) for one in caplog.records if one.name == "airflow_provider_liftos.requests"]
+    told = [
+        one["liftos_request_id"] for one in lines if not one["liftos_endpoint"].endswith("token")
+    ]
+    assert len(told) >= 2
+    assert all(told)
+    assert len(set(told)) == len(told)

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from airflow_provider_liftos.hooks import config
-from airflow_provider_liftos.hooks.consent import ASKED, CONNECTED, FAILED, Connected
+from airflow_provider_liftos.hooks.consent import ASKED, CONNECTED, FAILED, REFUSED, Connected
 from airflow_provider_liftos.hooks.stored import Stored
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.plugins import oauth, oauth_pages
@@ -287,6 +287,29 @@ def test_who_may_not_edit_connections_sees_and_starts_nothing(scene):
         assert reply.status_code == 403
         assert "right to edit connections" in reply.text
     assert scene.entries() == []
+
+
+def test_who_tries_without_the_right_is_written_down(scene):
+    scene.user = "viewer"
+    scene.http.get("/air/liftos/connect")
+    scene.press()
+    scene.press(conn_id="x" * 1000)
+    found = AuditLog(config.state_store(), "default").entries(action=REFUSED)
+    assert sorted((one.actor, one.subject, one.detail["what"]) for one in found) == [
+        ("viewer", "", "connect"),
+        ("viewer", "liftos_meta_default", "oauth/start"),
+        ("viewer", "x" * 250, "oauth/start"),
+    ]
+    assert {one.detail["from"] for one in found} == {"testclient"}
+    assert all(one.created_at > 0 for one in found)
+
+
+def test_of_a_connection_of_another_organization_there(scene):
+    scene.connections.add("theirs", "liftosmeta", "", {"org_id": "acme"})
+    scene.editable = {"liftos_tiktok_default"}
+    assert scene.press(conn_id="theirs").status_code == 403
+    [one] = AuditLog(config.state_store(), "acme").entries()
+    assert (one.actor, one.action, one.subject) == ("anna", REFUSED, "theirs")
 
 
 def test_the_right_is_asked_for_by_connection(scene):

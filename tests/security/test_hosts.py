@@ -192,6 +192,48 @@ def test_a_name_that_leads_there_is_found_out_before_anything_is_sent(
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("method", ["send", "receive"])
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs"])
+@pytest.mark.parametrize(
+    ("leads", "says"),
+    [
+        (["169.254.169.254"], "169.254.169.254 is a link-local address"),
+        (["10.0.0.1", "fd00:ec2::254"], "fd00:ec2::254 is where a cloud keeps"),
+        (["::ffff:169.254.169.254"], "link-local"),
+    ],
+)
+def test_nor_is_a_procedure_called_where_a_name_leads(
+    monkeypatch: pytest.MonkeyPatch, method: str, scheme: str, leads: list[str], says: str
+) -> None:
+    def known(host: str, port: int, **_: Any) -> list[Any]:
+        assert (host, port) == ("innocent.example", 8443)
+        return [(None, None, 6, "", (address, port)) for address in leads]
+
+    monkeypatch.setattr(hosts.socket, "getaddrinfo", known)
+    more = {"take": bytes} if method == "receive" else {}
+    with pytest.raises(
+        ConfigurationError, match=f"name innocent.example leads elsewhere: .*{says}"
+    ):
+        getattr(HttpSender(2.0), method)(
+            f"{scheme}://innocent.example:8443", Request(method="POST", path="a.B/C"), **more
+        )
+
+
+def test_procedures_may_be_in_private_networks_and_where_only_a_proxy_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        hosts.socket, "getaddrinfo", lambda *_, **__: [(None, None, 6, "", ("10.0.0.1", 1))]
+    )
+    hosts.refuse_resolved("proxy.internal", 443)
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise OSError
+
+    monkeypatch.setattr(hosts.socket, "getaddrinfo", unknown)
+    hosts.refuse_resolved("googleads.example", 443)
+
+
 def test_nobody_is_followed_elsewhere_and_the_line_says_so(
     send: Send, heard: tuple[int, list[str]]
 ) -> None:

@@ -83,6 +83,7 @@ PLATFORM = Platform(
             description="Our own cap; Google does not tell its own."),
     ),
     adopt=connection.adopt,
+    trace_header="request-id",
     limits=(
         Limit(name="day", scope="app", calls=15_000, per=86_400, option="requests_per_day"),
         Limit(name="minute", scope="app", calls=600, per=60, option="requests_per_minute"),
