@@ -209,6 +209,12 @@ def test_all_hosts_reach_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(folder.startswith(mount.split(":")[1]) for mount in SERVICES["worker"]["volumes"])
 
 
+def test_tasks_do_not_wait_in_the_queue_of_celery() -> None:
+    env = new_env()
+    slots = SERVICES["worker"]["deploy"]["replicas"] * int(env["AIRFLOW_WORKER_CONCURRENCY"])
+    assert int(env["AIRFLOW_PARALLELISM"]) == slots
+
+
 def test_databases_are_made_for_whom_they_are_used_by() -> None:
     script = (FILES / "databases.sh").read_text()
     for name in ("liftos", "warehouse"):

@@ -79,6 +79,13 @@ def test_what_it_sets_holds_on_several_hosts(monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
+def test_tasks_do_not_wait_in_the_queue_of_celery() -> None:
+    slots = (
+        VALUES["workers"]["celery"]["replicas"] * VALUES["config"]["celery"]["worker_concurrency"]
+    )
+    assert VALUES["config"]["core"]["parallelism"] == slots
+
+
 def test_two_of_what_may_die_and_no_secret_in_the_file() -> None:
     for who in (VALUES["triggerer"], VALUES["workers"]["celery"], VALUES["scheduler"]):
         assert who["replicas"] >= 2
