@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from airflow.providers.http.hooks.http import HttpHook
@@ -15,6 +18,17 @@ from airflow_provider_liftos.transport import hosts
 DEFAULT_CONN_ID = "liftos_ecb_default"
 HOST = "https://www.ecb.europa.eu"
 _TIMEOUT = 60.0
+_NOT_MODIFIED = 304
+_ASKED_BY = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+"""Validators of an answer, and how the next question names them (RFC 9110, 8.8 and 13.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesFile:
+    """A file, or None where it is still the one of these ``validators``."""
+
+    content: bytes | None
+    validators: Mapping[str, str] = field(default_factory=dict)
 
 
 class EcbHook(HttpHook):
@@ -36,11 +50,16 @@ class EcbHook(HttpHook):
         hosts.refuse(found.host if "://" in found.host else f"//{found.host}", f"{conn_id!r}, host")
         return found
 
-    def rates(self, file: str) -> bytes:
-        """The file ``daily``, ``hist-90d`` or ``hist``. Raises Unavailable."""
+    def rates(self, file: str, known: Mapping[str, str] = MappingProxyType({})) -> RatesFile:
+        """The file ``daily``, ``hist-90d`` or ``hist``, unless it is the one ``known``.
+
+        Raises Unavailable.
+        """
+        headers = {_ASKED_BY[name]: known[name] for name in _ASKED_BY if known.get(name)}
         try:
             answer = self.run(
                 f"/stats/eurofxref/eurofxref-{file}.xml",
+                headers=headers,
                 extra_options={"timeout": _TIMEOUT, "check_response": True},
             )
         except (AirflowException, RequestException) as error:
@@ -48,5 +67,7 @@ class EcbHook(HttpHook):
                 f"the reference rates ({file}) did not come: {type(error).__name__}: {error}",
                 hint="Known rates stay as they are, and stand in for missing ones for ten days.",
             ) from None
-        content: bytes = answer.content
-        return content
+        if answer.status_code == _NOT_MODIFIED:
+            return RatesFile(content=None, validators=known)
+        told = {name: answer.headers[name] for name in _ASKED_BY if answer.headers.get(name)}
+        return RatesFile(content=answer.content, validators=told)

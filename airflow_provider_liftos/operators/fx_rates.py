@@ -14,6 +14,7 @@ from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.operators.task import LiftosOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_liftos.state.store import StateStore
     from airflow_provider_liftos.warehouses.contract import Warehouse
     from airflow_provider_liftos.warehouses.rates import Gap
 
@@ -21,6 +22,7 @@ ECB = "ecb"
 FILES = ("auto", "daily", "hist-90d", "hist")
 FX_RATES_ASSET = Asset(name="liftos_fx_rates", uri="liftos://fx_rates")
 
+_LOOKED_AT = 20
 _RECENT = timedelta(days=80)  # hist-90d reaches back a little further
 _KEPT = timedelta(days=11 * 366)  # no platform keeps reports for longer
 
@@ -30,7 +32,8 @@ class LiftosFxRatesOperator(LiftosOperator):
 
     ``file`` is ``daily`` (one day), ``hist-90d``, ``hist`` (eleven years of it are kept), or
     ``auto``: 90 days, or all of it where more than that is missing. Rates are the same for all
-    organizations; ``org_ids`` says whose rows they are to convert.
+    organizations; ``org_ids`` says whose rows they are to convert. With ``auto`` a file that is in
+    the warehouse already is not sent again: the ledger's last entry knows its validators.
     """
 
     phase: ClassVar[str] = "fx_rates"
@@ -67,21 +70,54 @@ class LiftosFxRatesOperator(LiftosOperator):
             warehouse = open_warehouse(self.warehouse_conn_id, self.org_ids[0], store)
             warehouse.prepare()
             file = self._file(warehouse, today)
-            content = EcbHook(self.conn_id).rates(file)
-            published = read_ecb(content)
-            rates = list(every_day({d: r for d, r in published.items() if d >= today - _KEPT}))
-            rows = sum(warehouse.replace_rates(rates, org, now) for org in self.org_ids)
+            before = self._loaded(store, warehouse, file)
+            found = EcbHook(self.conn_id).rates(file, before.get("validators", {}))
+            if found.content is None:
+                rows, span = 0, before["days"]
+            else:
+                published = read_ecb(found.content)
+                span = [str(min(published)), str(max(published))]
+                rates = list(every_day({d: r for d, r in published.items() if d >= today - _KEPT}))
+                rows = sum(warehouse.replace_rates(rates, org, now) for org in self.org_ids)
             missing: dict[str, list[Gap]] = {}
             for org in self.org_ids:
                 missing[org] = list(gaps(warehouse, org))
                 record_gaps(store, missing[org], org_id=org, run=context["ti"])
-            entry.work = Work(rows=rows, requests=1, bytes=len(content))
-            entry.window = (str(min(published)), str(max(published)))
-            entry.warnings = tuple(_told(gap) for found in missing.values() for gap in found)
-            entry.detail = {"file": file, "newest": str(max(published))}
+            entry.work = Work(rows=rows, requests=1, bytes=len(found.content or b""))
+            entry.window = (span[0], span[1])
+            entry.warnings = tuple(_told(gap) for gaps_ in missing.values() for gap in gaps_)
+            summary = {"file": file, "newest": span[1], "unchanged": found.content is None}
+            entry.detail = {
+                **summary, "days": span, "validators": dict(found.validators),
+                "org_ids": self.org_ids, "warehouse": self._warehouse(),
+            }  # fmt: skip
             for line in entry.warnings:
                 self.log.warning(line)
-            return {"rows": rows, **entry.detail, "without_rate": list(entry.warnings)}
+            return {"rows": rows, **summary, "without_rate": list(entry.warnings)}
+
+    def _loaded(self, store: StateStore, warehouse: Warehouse, file: str) -> dict[str, Any]:
+        """What the ledger says of this file, if the warehouse has it still; else nothing.
+
+        A person who names a file wants it in full.
+        """
+        from airflow_provider_liftos.state.ledger import SUCCESS, Ledger
+        from airflow_provider_liftos.warehouses.rates import newest
+
+        if self.file != "auto":
+            return {}
+        ledger = Ledger(store, self.org_ids[0])
+        entries = ledger.rows(platform=ECB, phase=self.phase, status=SUCCESS, limit=_LOOKED_AT)
+        here = {"file": file, "org_ids": self.org_ids, "warehouse": self._warehouse()}
+        for entry in entries:
+            if {name: entry.detail.get(name) for name in here} == here:
+                days = {str(newest(warehouse, org)) for org in self.org_ids}
+                return dict(entry.detail) if days == {entry.detail["newest"]} else {}
+        return {}
+
+    def _warehouse(self) -> str:
+        from airflow_provider_liftos.hooks.warehouse import lineage_of
+
+        return "".join(lineage_of(self.warehouse_conn_id))
 
     def _file(self, warehouse: Warehouse, today: date) -> str:
         from airflow_provider_liftos.warehouses.rates import newest

@@ -2,16 +2,19 @@
 
 ``GET /ecb/stats/eurofxref/eurofxref-{daily,hist-90d,hist}.xml``: units of each currency for one
 euro, newest day first, on TARGET working days, from about 16:00 Central European Time. The history
-begins later than the ECB's own, in 2013. KWD is not quoted, as it is not by the ECB.
+begins later than the ECB's own, in 2013. KWD is not quoted, as it is not by the ECB. Answers carry
+``ETag`` and ``Last-Modified``, and who names one of them that still holds is told 304.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from datetime import date, time, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from .dataset.chance import number
@@ -58,9 +61,14 @@ class Ecb:
         found = _PATH.fullmatch(request.path)
         if request.method not in ("GET", "HEAD") or not found:
             return _response(404, "<html><body><h1>404 Not Found</h1></body></html>", "text/html")
-        days = _DAYS[found[1]]
-        body = _document(self._world.seed, newest_day(self._world), days)
-        return _response(200, body, "text/xml", rows=body.count("<Cube time="))
+        newest = newest_day(self._world)
+        body = _document(self._world.seed, newest, _DAYS[found[1]])
+        validators = _validators(body, newest)
+        if _holds(request.headers, validators):
+            return WireResponse(status=304, body=b"", headers=list(validators.items()))
+        answer = _response(200, body, "text/xml", rows=body.count("<Cube time="))
+        answer.headers.extend(validators.items())
+        return answer
 
     def account_of(self, request: WireRequest) -> str | None:
         """Return None: rates belong to nobody."""
@@ -75,6 +83,23 @@ class Ecb:
         """Return HTTP 500 as a page."""
         status = int(fault.options.get("status", 500))
         return _response(status, "<html><body><h1>Server Error</h1></body></html>", "text/html")
+
+
+def _validators(body: str, newest: date) -> dict[str, str]:
+    published = datetime.combine(newest, _PUBLISHED_AT, _ZONE).astimezone(UTC)
+    digest = sha256(body.encode()).hexdigest()[:16]
+    return {"etag": f'"{digest}"', "last-modified": format_datetime(published, usegmt=True)}
+
+
+def _holds(asked: Mapping[str, str], validators: Mapping[str, str]) -> bool:
+    """Return whether the caller has this version; the tag goes before the date (RFC 9110)."""
+    if tags := asked.get("if-none-match"):
+        return validators["etag"] in (tag.strip() for tag in tags.split(","))
+    try:
+        since = parsedate_to_datetime(asked.get("if-modified-since", ""))
+    except ValueError:
+        return False
+    return parsedate_to_datetime(validators["last-modified"]) <= since
 
 
 def newest_day(world: World) -> date:

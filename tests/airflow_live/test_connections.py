@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
 
-from tests.airflow_live.live import Live
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+
+from airflow_provider_liftos.hooks.meta import MetaHook
+from airflow_provider_liftos.state.keyring import new_key
+from tests.airflow_live.live import CAPS, Live
 
 pytestmark = pytest.mark.airflow
 
@@ -55,3 +64,66 @@ def test_the_test_button_tells_good_tokens_from_bad(live: Live, token, worked, s
     )
     assert (found, says in message) == (worked, True), message
     assert token not in message
+
+
+SHORT = "sandbox-token-short"
+
+
+@pytest.fixture
+def worker(live: Live, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Where this process reads connections as a task does, and writes them as that user."""
+    extra = {"access_token": SHORT, "app_id": "1001", "app_secret": "sandbox-secret", **CAPS}
+    ours = {"conn_type": "liftosmeta", "host": f"{live.sandbox.url}/meta", "extra": extra}
+    live.api.create_connection("renewed", "liftosmeta", host=ours["host"], extra=extra)
+    settings = {
+        "AIRFLOW_CONN_RENEWED": json.dumps(ours),
+        "AIRFLOW__LIFTOS__API_CONN_ID": "airflow_itself",
+        "AIRFLOW__LIFTOS__STATE_URL": f"sqlite:///{tmp_path}/state.db",
+        "AIRFLOW__LIFTOS__CREDENTIAL_KEYS": new_key(),
+    }
+
+    def as_user(name: str) -> None:
+        api = {"conn_type": "http", "host": live.stack.base_url, "login": name, "password": name}
+        monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_ITSELF", json.dumps(api))
+        for key, value in settings.items():
+            monkeypatch.setenv(key, value)
+
+    return as_user
+
+
+def kept(live: Live) -> dict[str, str]:
+    """The connection's extra as Airflow keeps it."""
+    keys = json.loads((live.stack.home / "secrets.json").read_text())
+    engine = sa.create_engine(live.metadata_url)
+    with engine.connect() as connection:
+        sealed = connection.scalar(
+            sa.text("SELECT extra FROM connection WHERE conn_id = 'renewed'")
+        )
+    engine.dispose()
+    found: dict[str, str] = json.loads(Fernet(keys["fernet"]).decrypt(sealed.encode()))
+    return found
+
+
+def test_a_renewed_token_goes_into_the_connection_through_the_api(live, worker, caplog):
+    worker("admin")
+    before = kept(live)
+    with caplog.at_level(logging.INFO):
+        assert MetaHook("renewed").accounts()
+    assert "Connection 'renewed' has the renewed access_token." in caplog.messages
+    after = kept(live)
+    assert before["access_token"] == SHORT
+    assert after["access_token"].startswith("EAAL")
+    assert {**after, "access_token": SHORT} == before, "all else is what it was"
+    shown = live.api.get("connections/renewed")
+    assert json.loads(shown["extra"])["access_token"] == "***"
+    assert SHORT not in caplog.text
+
+
+def test_a_user_who_may_not_edit_connections_changes_none(live, worker, caplog):
+    worker("viewer")
+    before = kept(live)
+    with caplog.at_level(logging.WARNING):
+        assert MetaHook("renewed").accounts()
+    [line] = [text for text in caplog.messages if "keeps its former credential" in text]
+    assert "HTTP 403" in line
+    assert kept(live) == before

@@ -49,6 +49,44 @@ def test_the_first_load_brings_the_history_and_the_next_ninety_days(connected, w
     assert total == first["rows"]
 
 
+def statuses(liftos) -> list[int]:
+    return [entry["status"] for entry in liftos.sandbox.journal.entries(platform="ecb")]
+
+
+def test_what_the_warehouse_has_is_not_sent_again(connected, warehouse):
+    load(connected)
+    assert load(connected)["unchanged"] is False  # another file
+    before = warehouse.checksum("fx_rates")
+    third = load(connected)
+    assert (third["rows"], third["unchanged"]) == (0, True)
+    assert load(connected)["unchanged"] is True
+    assert statuses(connected) == [200, 200, 304, 304]
+    assert warehouse.checksum("fx_rates") == before
+    assert third["newest"] == str(newest_day(connected.sandbox.world))
+
+
+def test_it_is_sent_to_a_warehouse_that_lost_it_and_for_other_organizations(connected, warehouse):
+    load(connected, file="hist-90d")
+    assert load(connected)["unchanged"] is True
+    assert load(connected, file="hist-90d")["unchanged"] is False, "somebody asked for it"
+    for file in ("hist", "hist-90d"):
+        other = load(connected, org_ids=("default", "acme"))
+        assert (other["file"], other["unchanged"]) == (file, False)
+    assert load(connected, org_ids=("default", "acme"))["unchanged"] is True
+    newest = newest_day(connected.sandbox.world)
+    warehouse.apply([("DELETE FROM liftos.fx_rates WHERE fx_date = ?", (newest,))])
+    assert load(connected)["unchanged"] is False
+    assert load(connected)["unchanged"] is True
+
+
+def test_a_tag_of_another_version_brings_the_new_one(connected, warehouse):
+    load(connected, file="hist-90d")
+    connected.sandbox.clock.advance(4 * 86_400)
+    newer = load(connected)
+    assert newer["unchanged"] is False
+    assert newer["newest"] == str(newest_day(connected.sandbox.world))
+
+
 def test_every_day_has_the_rate_of_its_last_working_day(connected, warehouse):
     load(connected, file="hist-90d")
     rows = warehouse.query(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -67,6 +67,24 @@ def test_rates_appear_in_the_afternoon(sandbox):
 )
 def test_holidays_of_target_have_no_rates(holiday):
     assert not is_working_day(date.fromisoformat(holiday))
+
+
+@pytest.mark.parametrize(
+    ("validator", "header"), [("etag", "If-None-Match"), ("last-modified", "If-Modified-Since")]
+)
+def test_who_has_the_file_is_told_so_until_there_is_another(sandbox, validator, header):
+    url = f"{sandbox.url}/ecb/stats/eurofxref/eurofxref-daily.xml"
+    with urlopen(url) as answer:
+        known = answer.headers[validator]
+    asking = Request(url, headers={header: known})
+    with pytest.raises(HTTPError, match="304") as told:
+        urlopen(asking)
+    assert told.value.read() == b""
+    with urlopen(Request(url, headers={header: '"another"'})) as answer:
+        assert answer.status == 200
+    sandbox.clock.advance(2 * 86_400 + 6 * 3600)  # Monday 15:00 UTC, 16:00 in Frankfurt
+    with urlopen(asking) as answer:
+        assert answer.headers[validator] != known
 
 
 def test_faults_and_the_journal_work_here_too(sandbox):
