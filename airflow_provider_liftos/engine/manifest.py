@@ -27,11 +27,12 @@ class File:
 class SliceResult:
     """How one planned slice ended.
 
-    ``status`` is ``complete`` or ``failed``. ``as_of`` is the moment its report was submitted, in
-    epoch seconds. ``raw`` are NDJSON files as received, ``staged`` are Parquet files in the unified
-    schema (after normalize). ``dropped`` are fields the platform no longer gives. ``rejected`` and
-    ``duplicates`` count rows that normalize kept out, ``unreadable`` values that are not what
-    their column holds. ``normalized`` says that staged files are all there are, also if none.
+    ``status`` is ``complete`` or ``failed``. ``as_of`` is the moment (epoch seconds) at which its
+    report, or the first page of its rows, was asked for: no row is older. ``raw`` are NDJSON files
+    as received, ``staged`` are Parquet files in the unified schema (after normalize). ``dropped``
+    are fields the platform no longer gives. ``rejected`` and ``duplicates`` count rows that
+    normalize kept out, ``unreadable`` values that are not what their column holds. ``normalized``
+    says that staged files are all there are, also if none.
     """
 
     slice: Slice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -130,10 +131,15 @@ class Harness:
         self.store.close()
 
     def pass_time(self, seconds: float) -> None:
-        """Everybody's clocks move; nobody sleeps."""
+        """Everybody's clocks move, nobody sleeps: to whole milliseconds, so that they agree.
+
+        One counts in floats and the other in microseconds: each rounding its own way, they would
+        fall out of step, and about midnight one would be in yesterday.
+        """
         self.elapsed += seconds
-        self.clock.advance(seconds)
-        self.sandbox.clock.advance(seconds)
+        moment = math.ceil((self.clock.now() + seconds) * 1000 - 1e-3) / 1000
+        self.clock.advance(max(moment - self.clock.now(), 0.0))
+        self.sandbox.clock.advance(max(moment - self.sandbox.clock.now().timestamp(), 0.0))
 
     def session(self) -> Session:
         return Session(
