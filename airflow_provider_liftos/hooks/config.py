@@ -48,6 +48,9 @@ OPTIONS = (
     Option(name="duckdb_path", kind="string", default=None,
            description="File of the default warehouse. "
            "Default: liftos/warehouse.duckdb under AIRFLOW_HOME."),
+    Option(name="duckdb_read_copy", kind="string", default="",
+           description="A file that is replaced, all at once, by a copy of the default warehouse "
+           "whenever a run has published: for BI tools, which so never block a load. Empty: none."),
     Option(name="warehouse_conn_id", kind="string", default="",
            description="Airflow connection of the warehouse, for pipelines, operators and commands "
            "that name none. Empty: the DuckDB file of duckdb_path."),
@@ -271,6 +274,21 @@ def duckdb_file(given: str) -> str:
             " duckdb_path to shared://<path>, a file that every host mounts with working locks.",
         )
     return given.removeprefix(SHARED)
+
+
+def duckdb_read_copy() -> str:
+    """Where readers find a copy of the default warehouse; empty: nowhere.
+
+    Raises ConfigurationError when that is the warehouse itself.
+    """
+    from os.path import realpath
+
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    copy = text("duckdb_read_copy")
+    if copy and realpath(copy) == realpath(duckdb_path()):
+        raise ConfigurationError(f"[liftos] duckdb_read_copy is the warehouse itself: {copy}")
+    return copy
 
 
 def duckdb_path() -> str:

@@ -75,7 +75,12 @@ def _duckdb(
     from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 
     return DuckDbWarehouse(
-        path, Leases(store, org_id), schema=schema, audit_schema=f"{schema}_audit", views=views
+        path,
+        Leases(store, org_id),
+        schema=schema,
+        audit_schema=f"{schema}_audit",
+        views=views,
+        read_copy=config.duckdb_read_copy() if path == config.duckdb_path() else None,
     )
 
 

@@ -22,7 +22,8 @@ class LiftosMaintenanceOperator(LiftosOperator):
     That is the state store's ledgers, results, letters, checkpoints and idle limits, of all
     organizations; staged files, also those of killed tasks in this host's temporary folder; and
     what waits in the audit schema of the warehouses (None: the default one). What one of them
-    refuses does not stop the others. It may be killed anywhere, and goes on the next time.
+    refuses does not stop the others. A warehouse that is a file is rewritten when more than half of
+    it is free. It may be killed anywhere, and goes on the next time.
     """
 
     phase: ClassVar[str] = "maintenance"
@@ -66,6 +67,10 @@ class LiftosMaintenanceOperator(LiftosOperator):
                 f"audit_schema {conn_id or ''}".strip(): lambda c=conn_id: _discard(  # type: ignore[misc]
                     c, days["audit_schema"]
                 )
+                for conn_id in self.warehouse_conn_ids
+            },
+            **{
+                f"compacted {conn_id or ''}".strip(): lambda c=conn_id: _compact(c)  # type: ignore[misc]
                 for conn_id in self.warehouse_conn_ids
             },
             # Last: staged files are kept as long as checkpoints name them.
@@ -141,6 +146,11 @@ def _clear(days: int) -> int:
     from airflow_provider_liftos.engine.objects import clear_temporary
 
     return clear_temporary(time.time() - days * _DAY)
+
+
+def _compact(conn_id: str | None) -> dict[str, int]:
+    store = config.state_store()
+    return dict(open_warehouse(conn_id, "default", store).compact())
 
 
 def _discard(conn_id: str | None, days: int) -> int:

@@ -11,7 +11,7 @@ from airflow.sdk import XComArg
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
-from airflow_provider_liftos.model.errors import QualityError
+from airflow_provider_liftos.model.errors import QualityError, WarehouseError
 from airflow_provider_liftos.operators import lineage
 from airflow_provider_liftos.operators.letters import keep_slices, settle
 from airflow_provider_liftos.operators.links import page_url
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
     from airflow_provider_liftos.model.report import Slice
     from airflow_provider_liftos.state.store import StateStore
-    from airflow_provider_liftos.warehouses.contract import Restatement
+    from airflow_provider_liftos.warehouses.contract import Restatement, Warehouse
 
 _NAMED = 3
 _SHOWN = 20
@@ -101,6 +101,7 @@ class LiftosPublishOperator(LiftosOperator):
                 config.restatement_days(self.hook.platform),
                 store.clock.now(),
             )
+            self._refresh(entry, warehouse)
             entry.warnings = (
                 *(f"{account} was not extracted: {why}" for account, why in missing.items()),
                 *(_line(d) for d in held.values()),
@@ -120,6 +121,14 @@ class LiftosPublishOperator(LiftosOperator):
                     failed=entry.warnings,
                 )
             return summary
+
+    def _refresh(self, entry: Entry, warehouse: Warehouse) -> None:
+        """Give readers what is published; or else they keep what they had."""
+        try:
+            warehouse.after_run()
+        except WarehouseError as error:
+            self.log.warning("published, but: %s", error)
+            entry.detail = {**entry.detail, "not_refreshed": str(error)}
 
     def _table(self, cut: SliceResult) -> str:
         if cut.slice.report:

@@ -207,6 +207,15 @@ class Warehouse(Protocol):
         ``now`` is epoch seconds.
         """
 
+    def after_run(self) -> None:
+        """What is to be done once when a run has published, such as refreshing a read copy."""
+
+    def compact(self) -> Mapping[str, int]:
+        """Give back the space of deleted rows, where nobody else does: bytes before and after.
+
+        Empty when there was nothing to do.
+        """
+
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
 

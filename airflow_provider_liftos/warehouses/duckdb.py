@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import Kind
-from airflow_provider_liftos.warehouses import duckdb_ddl, duckdb_parquet
+from airflow_provider_liftos.warehouses import (
+    duckdb_ddl,
+    duckdb_file,
+    duckdb_parquet,
+    duckdb_upkeep,
+)
 from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
 from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from airflow_provider_liftos.state.leases import Leases
+
+log = logging.getLogger(__name__)
 
 # A holder that dies is only in the others' way for so long; the file's own lock, which ends with
 # its process, is what excludes them.
@@ -70,6 +78,7 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
 
     ``leases`` lets writers of many processes queue up in the state store instead of at the file;
     without them (a person's own script) only the file's lock is left. ``wait`` is in seconds.
+    ``read_copy`` is where a copy for readers is put when a run has published.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         threads: int = 2,
         wait: float = 120.0,
         views: ViewSettings | None = None,
+        read_copy: str | Path | None = None,
     ) -> None:
         super().__init__(
             CAPABILITIES,
@@ -97,6 +107,7 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
             path=Path(path).absolute(), memory_limit=memory_limit, threads=threads, wait=wait
         )
         self._leases = leases
+        self._read_copy = Path(read_copy).absolute() if read_copy else None
         self._migrated: tuple[int, int] | None = None
 
     def prepare(self) -> None:
@@ -104,6 +115,25 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         self._migrated = None
         with self._write():
             pass
+
+    def after_run(self) -> None:
+        """Put a new copy of the file in the place of the one for readers, if there is to be one."""
+        if self._read_copy is None:
+            return
+        try:
+            with _errors(), self._lease():
+                size = duckdb_upkeep.refresh_copy(self._file, self._read_copy)
+        except WarehouseError as error:
+            raise WarehouseError(
+                f"The read copy {self._read_copy} is as it was: {error.message}", hint=error.hint
+            ) from error
+        log.info("read copy %s: %s bytes", self._read_copy, f"{size:,}")
+
+    def compact(self) -> dict[str, int]:
+        """Rewrite the file when more than half of it is free; its bytes before and after."""
+        with _errors(), self._lease():
+            found = duckdb_upkeep.compact(self._file)
+        return dict(zip(("before", "after"), found, strict=True)) if found else {}
 
     @contextmanager
     def _read(self) -> Iterator[DuckDbSession]:
@@ -143,7 +173,16 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
             yield
             return
         name, holder = f"duckdb:{self._file.path}", f"{socket.gethostname()}:{os.getpid()}"
-        with self._leases.held(name, ttl=_LEASE_SECONDS, wait=self._file.wait, holder=holder):
+        held = partial(self._leases.held, name, ttl=_LEASE_SECONDS, holder=holder)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(wait=min(duckdb_file.PATIENCE, self._file.wait)))
+            except Unavailable:
+                other, left = self._leases.holder(name), self._file.wait - duckdb_file.PATIENCE
+                if left <= 0:
+                    raise
+                duckdb_file.waiting_for_turn(self._file.path, other or "many in turn", left)
+                stack.enter_context(held(wait=left))
             yield
 
 

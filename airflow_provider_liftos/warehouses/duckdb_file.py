@@ -10,6 +10,8 @@ it, and four processes that queue for a file lose a commit once in about two tho
   that gets the lock just after another one's checkpoint works on the state before it, and undoes
   it. So the header is compared from before the open to after it, when nobody can change it any
   more, and the file is opened again if it is another.
+- A file that is put in place of another (as compaction does) leaves who has just opened the other
+  with one that nobody will ever read. So it is looked whether it still has its name.
 - A file that does not exist yet is written over by the second of two processes that create it. So
   it is created beside its place, and put there only if there is none.
 
@@ -19,6 +21,7 @@ never open the file by other means, as for copying it, while a connection is ope
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
@@ -35,6 +38,11 @@ from airflow_provider_liftos.model.errors import WarehouseError
 
 if TYPE_CHECKING:
     import duckdb
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0
+"""Seconds for which is waited without a word."""
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _HEADER = 3 * 4096  # DuckDB's main header and its two alternating database headers
@@ -86,6 +94,23 @@ class DuckDbFile:
         Raises:
             WarehouseError: somebody else had it open all the time, or it cannot be opened.
         """
+        with self._opened(read_only=read_only) as (connection, _):
+            yield connection
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+        """The file for ourselves, and a handle on its bytes, which are all there.
+
+        Raises what ``open`` raises.
+        """
+        with self._opened(read_only=False) as (connection, handle):
+            connection.execute("CHECKPOINT")
+            # Nothing is left to be done behind the block, when the file may have been replaced.
+            connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+            yield connection, handle
+
+    @contextmanager
+    def _opened(self, *, read_only: bool) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
         deadline = time.monotonic() + self.wait
         turn = _turns.setdefault((os.getpid(), str(self.path)), threading.Lock())
         if not turn.acquire(timeout=self.wait):
@@ -93,9 +118,9 @@ class DuckDbFile:
         try:
             if not read_only and not self.path.exists():
                 self._create()
-            with self._connected(deadline, read_only=read_only) as connection:
-                connection.execute("SET TimeZone = 'UTC'")
-                yield connection
+            with self._connected(deadline, read_only=read_only) as found:
+                found[0].execute("SET TimeZone = 'UTC'")
+                yield found
         finally:
             turn.release()
 
@@ -114,18 +139,21 @@ class DuckDbFile:
     @contextmanager
     def _connected(
         self, deadline: float, *, read_only: bool
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        pause = _SHORTEST_PAUSE
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+        pause, said = _SHORTEST_PAUSE, False
         while True:
             with self._handle(read_only=read_only) as handle:
                 found = self._attempt(handle, read_only=read_only)
                 if not isinstance(found, Exception):
                     with found:
-                        yield found
+                        yield found, handle
                     return
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._locked(_holder(str(found))) from found
+            if not said and self.wait - left >= PATIENCE:
+                said = True
+                waiting_for_turn(self.path, _holder(str(found)), left)
             # Full jitter, so that waiters do not knock together.
             self.sleep(min(left, random.uniform(_SHORTEST_PAUSE, pause)))  # noqa: S311
             pause = min(_LONGEST_PAUSE, pause * 2)
@@ -142,10 +170,17 @@ class DuckDbFile:
             if locked or os.pread(handle, _HEADER, 0) != before:
                 return error
             raise self._unreadable(error, read_only=read_only) from error
-        if os.pread(handle, _HEADER, 0) == before:
+        if os.pread(handle, _HEADER, 0) == before and self._has_name(handle):
             return connection
         connection.close()
         return WarehouseError("the file changed while it was opened")
+
+    def _has_name(self, handle: int) -> bool:
+        """Whether the handle's file is the one that others find."""
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def _handle(self, *, read_only: bool) -> Iterator[int]:
@@ -178,6 +213,11 @@ class DuckDbFile:
             f"{self.path} cannot be opened: {error}",
             hint="Check the path, its permissions and the disk; nothing was changed.",
         )
+
+
+def waiting_for_turn(path: Path, holder: str, left: float) -> None:
+    """Say that somebody else has the file, and how long (seconds) that will be waited for."""
+    log.info("%s: waiting for our turn, at most %.0f s; held by %s", path, left, holder)
 
 
 def _holder(message: str) -> str:

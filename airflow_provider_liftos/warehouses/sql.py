@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -254,6 +254,13 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         turn = Turn((self.layout.schema, PERFORMANCE.name, org_id, platform))
         with self._write(turn) as session:
             session.execute(*settling(self.layout, org_id, platform, restatement_days, now))
+
+    def after_run(self) -> None:
+        """Nothing is left to do: people read what was published."""
+
+    def compact(self) -> Mapping[str, int]:
+        """Servers do it by themselves."""
+        return {}
 
     def discard(self, load_id: str, keep: Collection[str] = ()) -> None:
         """Forget the load's rows in the audit schema, but for slices of the fingerprints given."""
