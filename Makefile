@@ -11,7 +11,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[google-ads,meta-sdk,postgres]' --group dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[databricks,google-ads,meta-sdk,postgres,snowflake]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## from a fresh machine to published, audited rows; QUALITY=bad: a day that is stopped
@@ -46,10 +46,12 @@ bench: $(STAMP)  ## everyone on the same server, interleaved; about ten minutes
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
 	$(BIN)/python -m tests.bench
 
+# Without the bound on SQLAlchemy, newer Snowflake providers would take all others back to 2.0.
 lock:  ## refresh constraints.txt: names and versions only
 	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --extra google-ads --extra meta-sdk --extra postgres --extra http2 \
+	  --extra snowflake --extra databricks --constraint <(echo 'sqlalchemy>=2.1') \
 	  --output-file constraints.txt
 
 clean:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOCK_SCHEMA = "liftos_mock"
 _POSTGRES = frozenset({"postgres", "postgresql"})
+_SNOWFLAKE = "snowflake"
+_DATABRICKS = "databricks"
 _PORT = 5432
 
 
@@ -25,9 +27,9 @@ def open_warehouse(
 
     Where neither is named, it is the DuckDB file of ``[liftos] duckdb_path``.
 
-    A connection of type ``duckdb`` names its file as host, one of type ``postgres`` is as Airflow's
-    Postgres provider has it. ``mock`` is for rows that are marked as invented: they have tables and
-    views of their own, under audit and published.
+    A connection of type ``duckdb`` names its file as host; those of types ``postgres``,
+    ``snowflake`` and ``databricks`` are as Airflow's providers have them. ``mock`` is for rows that
+    are marked as invented: they have tables and views of their own, under audit and published.
 
     Raises:
         ConfigurationError: the connection is of another type, or its driver is not installed.
@@ -45,9 +47,14 @@ def open_warehouse(
         return _duckdb(config.duckdb_file(connection.host), org_id, store, schema, views)
     if connection.conn_type in _POSTGRES:
         return _postgres(connection, schema, views)
+    if connection.conn_type == _SNOWFLAKE:
+        return _snowflake(conn_id, schema, views)
+    if connection.conn_type == _DATABRICKS:
+        return _databricks(connection, org_id, store, schema, views)
     raise ConfigurationError(
         f"connection {conn_id!r} is of type {connection.conn_type!r}; no warehouse is of that type",
-        hint="Name a connection of type postgres, or of type duckdb with a file's path as host.",
+        hint="Name a connection of type postgres, snowflake or databricks, or of type duckdb with a"
+        " file's path as host.",
     )
 
 
@@ -55,6 +62,13 @@ def lineage_of(conn_id: str | None) -> tuple[str, str]:
     """What OpenLineage calls the warehouse, and what stands before the names of its tables."""
     conn_id = conn_id or config.text("warehouse_conn_id") or None
     connection = _connection(conn_id) if conn_id else None
+    if connection is not None and connection.conn_type == _SNOWFLAKE:
+        extra = connection.extra_dejson
+        place = ".".join(extra[name] for name in ("account", "region") if extra.get(name))
+        return f"snowflake://{place}", f"{extra.get('database', '')}."
+    if connection is not None and connection.conn_type == _DATABRICKS:
+        catalog = connection.extra_dejson.get("catalog")
+        return f"databricks://{_host(connection)}", f"{catalog}." if catalog else ""
     if connection is None or connection.conn_type not in _POSTGRES:
         path = connection.host if connection else ""
         return f"duckdb://{path or config.duckdb_path()}", ""
@@ -90,6 +104,45 @@ def _postgres(connection: Any, schema: str, views: ViewSettings) -> Warehouse:
     return PostgresWarehouse(
         _parameters(connection), schema=schema, audit_schema=f"{schema}_audit", views=views
     )
+
+
+def _snowflake(conn_id: str | None, schema: str, views: ViewSettings) -> Warehouse:
+    from airflow_provider_liftos.warehouses.snowflake import SnowflakeWarehouse
+
+    try:
+        from airflow_provider_liftos.hooks.snowflake import LiftosSnowflakeHook
+    except ImportError as error:
+        raise ConfigurationError(
+            "Airflow's Snowflake provider is not installed.",
+            hint="Install airflow-provider-liftos[snowflake].",
+        ) from error
+    hook = LiftosSnowflakeHook(snowflake_conn_id=conn_id)
+    return SnowflakeWarehouse(
+        hook.parameters, schema=schema, audit_schema=f"{schema}_audit", views=views
+    )
+
+
+def _databricks(
+    connection: Any, org_id: str, store: StateStore, schema: str, views: ViewSettings
+) -> Warehouse:
+    from airflow_provider_liftos.hooks.databricks import VOLUME, connector
+    from airflow_provider_liftos.state.leases import Leases
+    from airflow_provider_liftos.warehouses.databricks import DatabricksWarehouse
+
+    return DatabricksWarehouse(
+        connector(connection),
+        Leases(store, org_id),
+        schema=schema,
+        audit_schema=f"{schema}_audit",
+        volume=connection.extra_dejson.get(VOLUME) or "",
+        label="/".join(filter(None, (_host(connection), connection.extra_dejson.get("catalog")))),
+        views=views,
+    )
+
+
+def _host(connection: Any) -> str:
+    host = connection.extra_dejson.get("host") or connection.host or ""
+    return str(host).removeprefix("https://").rstrip("/")
 
 
 def _parameters(connection: Any) -> dict[str, str]:

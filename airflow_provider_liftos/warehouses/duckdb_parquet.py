@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_liftos.model.sql import identifier, literal
 from airflow_provider_liftos.model.unified import Kind, Table
 from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
-from airflow_provider_liftos.warehouses.staged import StagedSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice, StagedSlice
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,6 +96,48 @@ def rows(
         f"SELECT {named}, {literal(slice_key)} AS {identifier(SLICE_KEY.name)}"
         f" FROM {_read_parquet(paths)}"
     ).to_arrow_reader(size)
+
+
+def gather(
+    memory: duckdb.DuckDBPyConnection,
+    slices: Sequence[LocalSlice],
+    columns: Sequence[str],
+    path: Path,
+) -> None:
+    """Write slices of one table into one Parquet file, each row's slice key behind its columns.
+
+    Objects are texts; a column that a slice's files lack is null.
+
+    Raises:
+        StagingError: a value is not what its column holds.
+    """
+    import duckdb
+
+    memory.execute("SET TimeZone = 'UTC'")
+    selects = [_plain(one, columns) for one in slices]
+    target = f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)"
+    try:
+        memory.execute(f"COPY ({' UNION ALL '.join(selects)}) {target}")
+    except duckdb.Error:
+        for one, select in zip(slices, selects, strict=True):  # whose is it?
+            try:
+                memory.execute(f"COPY ({select}) {target}")
+            except duckdb.Error as error:
+                raise one.part.error(f"its staged files cannot be read ({error})") from error
+        raise
+
+
+def _plain(one: LocalSlice, columns: Sequence[str]) -> str:
+    types = {column.name: _PLAIN[column.kind] for column in staged_columns(one.part.table)}
+    values = (
+        f"CAST({identifier(name) if name in one.columns else 'NULL'} AS {types[name]})"
+        f" AS {identifier(name)}"
+        for name in columns
+    )
+    return (
+        f"SELECT {', '.join(values)}, {literal(one.part.key)} AS {identifier(SLICE_KEY.name)}"
+        f" FROM {_read_parquet(one.paths)}"
+    )
 
 
 def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:

@@ -14,6 +14,9 @@ from airflow_provider_liftos.model.report import SNAPSHOT, Window
 from airflow_provider_liftos.warehouses.contract import Warehouse
 from airflow_provider_liftos.warehouses.record_views import quoted
 
+_DAY_BEFORE = (
+    "lag([date]) OVER (PARTITION BY [account_id], [report], [level], [is_final] ORDER BY [date])"
+)
 # Days in a row are one row of the answer, which so stays small for years of many accounts.
 _SPANS = """
 SELECT [account_id], [report], [level], [is_final], min([date]), max([date])
@@ -21,13 +24,10 @@ FROM (
   SELECT *, sum([is_new]) OVER (
     PARTITION BY [account_id], [report], [level], [is_final] ORDER BY [date]) AS [span]
   FROM (
-    SELECT *, CASE WHEN [date] = lag([date]) OVER (
-      PARTITION BY [account_id], [report], [level], [is_final] ORDER BY [date])
-      + INTERVAL '1' DAY THEN 0 ELSE 1 END AS [is_new]
+    SELECT *, CASE WHEN [date] = {day_after} THEN 0 ELSE 1 END AS [is_new]
     FROM (
       SELECT [account_id], [report], [level], [date],
-        CASE WHEN [as_of] >= CAST([date] AS TIMESTAMP) + INTERVAL '{days}' DAY
-          THEN 1 ELSE 0 END AS [is_final]
+        CASE WHEN [as_of] >= {final} THEN 1 ELSE 0 END AS [is_final]
       FROM {loads} WHERE [org_id] = ? AND [platform] = ? AND [level] NOT IN ('snapshot', 'changes')
     ) AS judged
   ) AS marked
@@ -42,7 +42,12 @@ def published(warehouse: Warehouse, org_id: str, platform: str, restatement_days
     A day is final when it was read ``restatement_days`` after it began, or later, by UTC: zones are
     hours, the window is weeks. Raises WarehouseError as the warehouse does.
     """
-    text = _SPANS.format(loads=warehouse.layout.published("loads"), days=int(restatement_days))
+    plus_days = warehouse.layout.capabilities.plus_days
+    text = _SPANS.format(
+        loads=warehouse.layout.published("loads"),
+        day_after=plus_days.format(day=_DAY_BEFORE, days=1),
+        final=plus_days.format(day="CAST([date] AS TIMESTAMP)", days=int(restatement_days)),
+    )
     spans: dict[tuple[str, str, str], tuple[list[Window], list[Window]]] = {}
     for account, report, level, is_final, since, until in warehouse.query(
         quoted(warehouse.layout.capabilities, text), (org_id, platform)

@@ -12,6 +12,7 @@ from airflow_provider_liftos.transforms.rates import BASE, Rate
 from airflow_provider_liftos.warehouses.contract import Capabilities, Layout, Session, Warehouse
 from airflow_provider_liftos.warehouses.ddl import names
 from airflow_provider_liftos.warehouses.job import instant
+from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 from airflow_provider_liftos.warehouses.views import FX_GAPS
 
 ECB = "ecb"
@@ -71,23 +72,25 @@ def replace_rates(
 
 def _insert(
     capabilities: Capabilities, table: str, part: Sequence[Rate], org_id: str, now: float
-) -> tuple[str, tuple[object, ...]]:
+) -> tuple[str, list[object]]:
     """One statement over lists, which travel faster than rows. Rates go as text, exactly."""
-    lists = {
+    lists: dict[str, list[object]] = {
         "rate_date": [rate.day for rate in part],
         "currency": [rate.currency for rate in part],
         "rate": [str(rate.rate) for rate in part],
         "fx_date": [rate.published for rate in part],
     }
     same = {"org_id": org_id, "base": BASE, "source": ECB, "loaded_at": instant(now)}
-    values = []
-    for column in FX_RATES.columns:
-        kind = capabilities.types[column.kind]
-        many = column.name in lists
-        values.append(capabilities.unnest.format(type=kind) if many else f"CAST(? AS {kind})")
-    params = tuple({**lists, **same}[column.name] for column in FX_RATES.columns)
-    columns = names(capabilities, FX_RATES.columns)
-    return f"INSERT INTO {table} ({columns}) SELECT {', '.join(values)}", params
+    given = [
+        Given(
+            type=capabilities.types[column.kind],
+            values=lists.get(column.name),
+            value=same.get(column.name),
+        )
+        for column in FX_RATES.columns
+    ]
+    select, params = rows_of(capabilities, given)
+    return f"INSERT INTO {table} ({names(capabilities, FX_RATES.columns)}) {select}", params
 
 
 def newest(warehouse: Warehouse, org_id: str) -> date | None:

@@ -11,7 +11,7 @@ def is_there(warehouse: Warehouse) -> bool:
     """Whether the audit schema exists; WarehouseError where there is no warehouse to ask."""
     [(found,)] = warehouse.query(
         "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?",
-        (warehouse.layout.audit_schema,),
+        (warehouse.layout.capabilities.kept(warehouse.layout.audit_schema),),
     )
     return bool(found)
 

@@ -15,10 +15,6 @@ pytestmark = pytest.mark.install
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = ["", *PROJECT["optional-dependencies"]]
 
-# Databricks' provider wants python-dateutil < 3, Snowflake's connector protobuf < 7: each resolves,
-# but not at the versions that everything else was tried with.
-NOT_AT_OUR_PINS = {"all", "databricks", "snowflake"}
-
 
 def files(folder: str) -> set[str]:
     return {
@@ -60,7 +56,7 @@ def test_it_resolves_with_the_newest_airflow(wheel: Path, extra: str) -> None:
     assert {bare(requirement) for requirement in PROJECT["dependencies"]} <= names
 
 
-@pytest.mark.parametrize("extra", sorted(set(EXTRAS) - NOT_AT_OUR_PINS), ids=lambda e: e or "none")
+@pytest.mark.parametrize("extra", EXTRAS, ids=lambda e: e or "none")
 def test_it_resolves_at_the_versions_of_constraints_txt(wheel: Path, extra: str) -> None:
     assert resolve(wheel, extra, "--constraint", str(NEWEST.constraints))
 

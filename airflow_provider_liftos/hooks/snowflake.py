@@ -1,0 +1,78 @@
+"""Airflow's Snowflake connections, also where another host than the account's own answers.
+
+The provider's hooks do what connecting takes: passwords, key pairs, OAuth, tokens of programs and
+workload identities. They take ``host`` and ``port`` from the extra, but always speak TLS, and the
+SQL API's host is made of the account; private links, proxies and emulators have others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
+from airflow.providers.snowflake.hooks.snowflake_sql_api import SnowflakeSqlApiHook
+
+_FROM_EXTRA = ("protocol", "login_timeout", "network_timeout", "socket_timeout")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class LiftosSnowflakeHook(SnowflakeHook):
+    """Airflow's hook; ``protocol`` and timeouts (seconds) of the extra count, too."""
+
+    def _get_conn_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = dict(super()._get_conn_params())
+        extra = self.get_connection(self.get_conn_id()).extra_dejson
+        given = {name: extra[name] for name in _FROM_EXTRA if extra.get(name) not in (None, "")}
+        return params | _checked(given, params.get("host"))
+
+    def parameters(self) -> dict[str, Any]:
+        """What the connector connects with; tokens that end are new each time. Holds secrets."""
+        return {name: value for name, value in self._get_conn_params().items() if value != ""}
+
+
+class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
+    """Airflow's hook of the SQL API, at ``host``, ``port`` and ``protocol`` of the extra."""
+
+    def at_host(self, url: str) -> str:
+        """The address, at the host of the extra where it names one."""
+        extra = self.get_connection(self.get_conn_id()).extra_dejson
+        host, port = extra.get("host"), extra.get("port")
+        if not host:
+            return url
+        protocol = _checked({"protocol": extra.get("protocol") or "https"}, host)["protocol"]
+        place = f"{host}:{port}" if port else str(host)
+        return urlunsplit(urlsplit(url)._replace(scheme=protocol, netloc=place))
+
+    def _make_api_call_with_retries(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, Any],
+        params: dict[str, Any] | None = None,
+        json: dict[str, Any] | None = None,
+    ) -> Any:
+        return super()._make_api_call_with_retries(method, self.at_host(url), headers, params, json)
+
+    async def _make_api_call_with_retries_async(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, Any],
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        return await super()._make_api_call_with_retries_async(  # type: ignore[no-untyped-call]
+            method, self.at_host(url), headers, params
+        )
+
+
+def _checked(given: dict[str, Any], host: str | None) -> dict[str, Any]:
+    """Secrets travel without TLS on this host only."""
+    if given.get("protocol") == "http" and host not in _LOOPBACK:
+        from airflow_provider_liftos.model.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"the Snowflake connection would speak to {host or 'its account'} without TLS",
+            hint="Take protocol out of the connection's extra.",
+        )
+    return given

@@ -1,0 +1,130 @@
+"""Snowflake: files to a stage, COPY into a table of the load, one transaction to replace."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_load
+from airflow_provider_liftos.warehouses.snowflake_load import Cargo
+from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeAccount, SnowflakeSession
+from airflow_provider_liftos.warehouses.snowflake_sql import CAPABILITIES
+from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn
+from airflow_provider_liftos.warehouses.staged import LocalSlice
+from airflow_provider_liftos.warehouses.views import ViewSettings
+
+log = logging.getLogger(__name__)
+
+_SIZES = Sizes(rows=4_000_000, slices=400)
+_READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "LIST")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader(SnowflakeSession):
+    """Snowflake has no sessions that only read."""
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if not sql.lstrip(" \n(").upper().startswith(_READING):
+            raise WarehouseError(f"a query may only read: {sql[:40]!r}")
+        return SnowflakeSession.execute(self, sql, params)
+
+
+class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
+    """A database of Snowflake as the warehouse; may be shared by threads, and used after a fork.
+
+    ``parameters`` gives what the connector connects with, such as ``account``, ``user``,
+    ``private_key``, ``database``, ``warehouse``, ``role``; it is asked for every connection.
+    ``wait`` (seconds) bounds how long others may be in the way. ``clock`` tells epoch seconds.
+    """
+
+    def __init__(
+        self,
+        parameters: Callable[[], Mapping[str, Any]],
+        *,
+        schema: str = "liftos",
+        audit_schema: str = "liftos_audit",
+        memory_limit: str = "128MB",
+        threads: int = 2,
+        wait: float = 420.0,
+        views: ViewSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            CAPABILITIES,
+            schema=schema,
+            audit_schema=audit_schema,
+            sizes=_SIZES,
+            memory_limit=memory_limit,
+            threads=threads,
+            views=views,
+        )
+        self._account = SnowflakeAccount(parameters=parameters, wait=wait)
+        self._clock = clock
+        self._migrated = False
+
+    def prepare(self) -> None:
+        """Create schemas, tables and missing columns, and bring the views up to date."""
+        with self._account.session() as session:
+            snowflake_ddl.migrate(session, self.layout, self._views, self._clock())
+        self._migrated = True
+
+    @contextmanager
+    def _write(self, *turns: Turn) -> Iterator[SnowflakeSession]:
+        """One transaction; on any error everything is as it was.
+
+        All turns are one: whatever changes the same tables waits for each other in Snowflake.
+        """
+        if not self._migrated:
+            self.prepare()
+        with self._account.transaction() as session:
+            if turns:
+                snowflake_ddl.take_turn(session, self.layout, "|".join(turns[-1].names))
+            yield session
+
+    @contextmanager
+    def _read(self) -> Iterator[SnowflakeSession]:
+        with self._account.session() as session:
+            yield _Reader(session.connection)
+
+    @contextmanager
+    def _carry(self, near: Sequence[LocalSlice]) -> Iterator[Sequence[LocalSlice]]:
+        """Into tables of this attempt alone, which are gone when the block ends."""
+        name = f"{snowflake_ddl.LOADING}{int(self._clock())}_{secrets.token_hex(4)}"
+        with tempfile.TemporaryDirectory(prefix="liftos-") as folder, self._memory() as memory:
+            cargoes = list(snowflake_load.pack(memory, near, Path(folder), name))
+            if not self._migrated:
+                self.prepare()
+            try:
+                with self._account.session() as session:
+                    for cargo in cargoes:
+                        snowflake_load.send(session, self.layout, cargo)
+                of = {cargo.table.name: cargo for cargo in cargoes}
+                yield [_carried(one, of[one.part.table.name]) if one.paths else one for one in near]
+            finally:
+                self._drop(cargoes)
+
+    def _bring(self, session: SnowflakeSession, arrived: Sequence[LocalSlice]) -> None:
+        tables = {one.paths[0]: (one.part.table, one.columns) for one in arrived}
+        for loading, (table, columns) in tables.items():
+            session.execute(snowflake_load.insert(self.layout, table, columns, loading))
+
+    def _drop(self, cargoes: Sequence[Cargo]) -> None:
+        """Best effort: what stays is dropped a day later, when tables are looked at again."""
+        try:
+            with self._account.session() as session:
+                for cargo in cargoes:
+                    session.execute(f"DROP TABLE IF EXISTS {self.layout.audit(cargo.name)}")
+        except WarehouseError as error:
+            log.warning("Tables of a load stay in the audit schema for a day: %s", error.message)
+
+
+def _carried(one: LocalSlice, cargo: Cargo) -> LocalSlice:
+    return replace(one, columns=cargo.columns, paths=(cargo.name,))

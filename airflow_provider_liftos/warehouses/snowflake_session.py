@@ -1,0 +1,196 @@
+"""One connection to Snowflake, one transaction, and what its refusals mean.
+
+Statements carry typed parameters for ``?``, bound by the server. A connection is made anew when it
+was idle for a minute; until then the next unit of work takes it, for a login takes as long as the
+statements of a small slice. Nothing is sent while nothing is to be done: an idle connection keeps
+no virtual warehouse awake.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.errors import Error
+
+_LOGIN_SECONDS = 30
+_IDLE_SECONDS = 60.0
+_LONGEST = 400  # characters of a refusal that are shown
+_REFUSED = "Nothing that was published has changed."
+_AGAIN = "Nothing that was published has changed; run the task again."
+_HINTS: Mapping[int, str] = {
+    # The codes of the server and of its client, by the vendor's documentation and seen.
+    606: "Nothing was changed; name a virtual warehouse in the connection's extra.",
+    625: _AGAIN,  # too many wait for one lock
+    3001: "Nothing was changed; give the role what it lacks on the database, its schemas and their"
+    " tables, or name another role in the connection's extra.",
+    90105: "Nothing was changed; name a database in the connection's extra.",
+    250001: "Nothing was changed; see whether the account, its address and the login are right, and"
+    " whether it can be reached from here.",
+}
+_OF_STATES: Mapping[str, str] = {
+    "42501": _HINTS[3001],
+    "02000": "Nothing was changed; correct database, schema or role of the connection.",
+    "42S02": "Nothing was changed; correct database, schema or role of the connection.",
+    "57014": _AGAIN,  # cancelled, or waited for too long
+    "08001": _HINTS[250001],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SnowflakeSession:
+    """A connection in use."""
+
+    connection: SnowflakeConnection
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with ``?`` placeholders; all its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [_bound(value) for value in params] or None)
+            return [tuple(row) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnowflakeAccount:
+    """Where the warehouse is. May be shared by threads, and used after a fork.
+
+    ``parameters`` gives what the connector connects with; it holds secrets, and is asked each time,
+    because tokens end. ``wait`` (seconds) bounds how long others may hold what a statement needs:
+    a transaction whose process died is ended by Snowflake after five minutes of others waiting.
+    """
+
+    parameters: Callable[[], Mapping[str, Any]] = field(repr=False)
+    wait: float = 420.0
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _idle: list[tuple[int, float, SnowflakeConnection]] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def session(self) -> Iterator[SnowflakeSession]:
+        """Statements that each count at once, as all that define tables do.
+
+        Raises:
+            ConfigurationError: the driver is not installed, or the connection names no database.
+            WarehouseError: Snowflake is out of reach, or refused.
+        """
+        _check_driver()
+        from snowflake.connector.errors import Error
+
+        connection = None
+        try:
+            connection = self._taken() or self._connect()
+            yield SnowflakeSession(connection)
+        except Error as error:
+            self._close(connection)
+            raise refused(error) from error
+        except BaseException:
+            self._close(connection)
+            raise
+        with self._lock:
+            self._idle.append((os.getpid(), self.clock(), connection))
+
+    @contextmanager
+    def transaction(self) -> Iterator[SnowflakeSession]:
+        """One transaction; on any error everything is as it was. Raises as ``session`` does."""
+        with self.session() as session:
+            session.execute("BEGIN TRANSACTION")
+            try:
+                yield session
+            except BaseException:
+                with suppress(Exception):  # closing the connection undoes it, too
+                    session.execute("ROLLBACK")
+                raise
+            session.execute("COMMIT")
+
+    def _taken(self) -> SnowflakeConnection | None:
+        """An idle connection of this process; those that were idle for long are closed."""
+        with self._lock:
+            mine = [one for one in self._idle if one[0] == os.getpid()]
+            self._idle.clear()  # another process's are its own to close
+            fresh = [one for one in mine if self.clock() - one[1] < _IDLE_SECONDS]
+            taken = fresh.pop()[2] if fresh else None
+            self._idle.extend(fresh)
+        for one in mine:
+            if one not in fresh and one[2] is not taken:
+                self._close(one[2])
+        return taken
+
+    def _connect(self) -> SnowflakeConnection:
+        import snowflake.connector
+
+        given = dict(self.parameters())
+        if not given.get("database"):
+            raise ConfigurationError(
+                "the Snowflake connection names no database",
+                hint="Put database, and warehouse and role, into the connection's extra.",
+            )
+        return snowflake.connector.connect(
+            **{
+                "login_timeout": _LOGIN_SECONDS,
+                **{name: value for name, value in given.items() if value is not None},
+                "paramstyle": "qmark",
+                "session_parameters": {
+                    "QUERY_TAG": "liftos",
+                    **(given.get("session_parameters") or {}),
+                    **_settings(self.wait),
+                },
+            }
+        )
+
+    @staticmethod
+    def _close(connection: SnowflakeConnection | None) -> None:
+        if connection is not None:
+            with suppress(Exception):
+                connection.close(retry=False)
+
+
+def refused(error: Error) -> WarehouseError:
+    """Our error for the driver's, as one line."""
+    said = " ".join(str(error.raw_msg or error.msg or type(error).__name__).split())
+    said = said.removeprefix("SQL compilation error: ")
+    number = error.errno if isinstance(error.errno, int) else -1
+    hint = _HINTS.get(number) or _OF_STATES.get(error.sqlstate or "", _REFUSED)
+    return WarehouseError(
+        f"Snowflake refused: {said[:_LONGEST].rstrip('.')} ({number:06d}).", hint=hint
+    )
+
+
+def _settings(wait: float) -> dict[str, Any]:
+    """What results and waiting depend on, whatever the account's own settings are."""
+    return {
+        "TIMEZONE": "UTC",
+        "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
+        "LOCK_TIMEOUT": max(1, round(wait)),
+        "AUTOCOMMIT": True,
+        "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
+        "CLIENT_SESSION_KEEP_ALIVE": False,
+        "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False,
+    }
+
+
+def _bound(value: object) -> object:
+    """A parameter as the connector takes it; exact decimals go as texts."""
+    if isinstance(value, datetime):
+        return ("TIMESTAMP_TZ" if value.tzinfo else "TIMESTAMP_NTZ", value)
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _check_driver() -> None:
+    try:
+        import snowflake.connector  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            "The Snowflake driver is not installed.",
+            hint="Install airflow-provider-liftos[snowflake].",
+        ) from error
