@@ -58,7 +58,6 @@ def opened(
     platform: str,
     title: str,
     file_format: str = "",
-    memory_limit: str = "256MB",
 ) -> Iterator[tuple[Door, Query]]:
     """The files as a query, all of them together.
 
@@ -78,7 +77,7 @@ def opened(
             _copied(file, folder, kind, number, keys, (title, platform))
             for number, file in enumerate(files)
         ]
-        connection = _connect(folder, memory_limit)
+        connection = _connect(folder)
         door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
         try:
             yield door, Query(sql=_reading(kind, paths, keys), dialect=DUCKDB)
@@ -86,20 +85,18 @@ def opened(
             door.close()
 
 
-def settings(memory_limit: str) -> str:
-    """What every DuckDB that reads a source is told: little memory, and nothing from elsewhere."""
-    return (
-        "SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
-        " SET threads=2; SET preserve_insertion_order=false; SET TimeZone='UTC';"
-        f" SET memory_limit={literal(memory_limit)}"
-    )
+SETTINGS = (
+    "SET autoinstall_known_extensions=false; SET autoload_known_extensions=false; SET threads=2;"
+    " SET preserve_insertion_order=false; SET TimeZone='UTC'; SET memory_limit='128MB'"
+)
+"""What every DuckDB that reads a source is told: little memory, and nothing from elsewhere."""
 
 
-def _connect(folder: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+def _connect(folder: str) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect()
-    connection.execute(settings(memory_limit))
+    connection.execute(SETTINGS)
     connection.execute(f"SET temp_directory={literal(folder + '/spill')}")
     return connection
 
@@ -117,7 +114,7 @@ def _reading(kind: str, paths: Sequence[str], keys: Collection[str]) -> str:
     names = ", ".join(f"{literal(key)}: 'VARCHAR'" for key in keys) or "'': 'VARCHAR'"
     return (
         f"SELECT * FROM read_json({files}, format='newline_delimited', columns={{{names}}},"
-        " maximum_object_size=16777216)"
+        " maximum_object_size=4194304)"
     )
 
 

@@ -220,7 +220,7 @@ def _opened(connection: Any, platform: str) -> tuple[Any, Dialect]:
 
 def _embedded(connection: Any) -> tuple[Any, Dialect]:
     """A file that is a database: opened for reading only, so that a wrong path makes none."""
-    from airflow_provider_liftos.engine.source_files import DUCKDB, settings
+    from airflow_provider_liftos.engine.source_files import DUCKDB, SETTINGS
     from airflow_provider_liftos.engine.source_query import Dialect
 
     path = (connection.host or connection.schema or "").removeprefix(config.SHARED)
@@ -228,7 +228,7 @@ def _embedded(connection: Any) -> tuple[Any, Dialect]:
         import duckdb
 
         made = duckdb.connect(path, read_only=True)
-        made.execute(settings(config.text("memory_limit")))
+        made.execute(SETTINGS)
         return made, DUCKDB
     import sqlite3
     from pathlib import Path

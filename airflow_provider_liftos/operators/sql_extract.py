@@ -173,7 +173,6 @@ class LiftosSqlExtractOperator(LiftosOperator):
                 platform=self.platform,
                 title=self.path,
                 file_format=self.file_format,
-                memory_limit=config.text("memory_limit"),
             )
         with opened as (door, query):
             yield SourceReader(

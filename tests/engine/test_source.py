@@ -1,0 +1,391 @@
+"""Reading a source: what becomes of values, which statements are sent, what is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from airflow_provider_liftos.engine import source_files
+from airflow_provider_liftos.engine.source import SourceReader
+from airflow_provider_liftos.engine.source_cursor import Reached
+from airflow_provider_liftos.engine.source_door import Door
+from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, Unavailable
+from airflow_provider_liftos.model.report import Window
+from airflow_provider_liftos.model.secret import Secret
+from airflow_provider_liftos.model.source import Source
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+DAY = date(2026, 11, 3)
+CLOCK = datetime(2026, 11, 3, 0, 5)  # noqa: DTZ001  as drivers give moments without a zone
+PLAIN: dict[str, Any] = {"account": "shop", "currency": "EUR"}
+
+
+class Bench:
+    """Sources over a DuckDB in memory, and what lands of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.staging = Staging(str(folder / "staging"))
+        self.connection = duckdb.connect()
+        self.connection.execute("SET TimeZone='UTC'")
+        self.door = Door(
+            connection=self.connection, dialect=source_files.DUCKDB, title="shop",
+            platform="internal", secrets=[Secret("hunter22")],
+        )  # fmt: skip
+
+    def reader(self, sql: str, columns: dict[str, str], **parts: Any) -> SourceReader:
+        parameters = parts.pop("parameters", None)
+        door = parts.pop("door", self.door)
+        return SourceReader(
+            source=Source(columns=columns, **{**PLAIN, **parts}), door=door,
+            query=Query(sql=sql, parameters=parameters, dialect=door.dialect),
+            staging=self.staging, platform="internal", load_id="load", as_of=NOW,
+        )  # fmt: skip
+
+    def rows(self, sql: str, columns: dict[str, str], **parts: Any) -> list[dict[str, Any]]:
+        return self.landed(self.reader(sql, columns, **parts).everything())
+
+    def landed(self, read: Any) -> list[dict[str, Any]]:
+        files = [file.path for cut in read.slices for file in cut.raw]
+        self.staging.verify([file for cut in read.slices for file in cut.raw])
+        found = []
+        for path in files:
+            with pa.CompressedInputStream(pa.OSFile(path), "zstd") as stream:
+                found += [json.loads(line) for line in stream.read().splitlines()]
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.connection.close()
+
+
+def test_numbers_stay_exact_and_nothing_stays_nothing(bench: Bench) -> None:
+    sql = (
+        "SELECT DATE '2026-11-03' AS d, 123456789012345678901234.12345678::DECIMAL(38,8) AS cost,"
+        " 0.1::DOUBLE AS revenue, 12.000::DECIMAL(9,3) AS seen, NULL AS clicks, '' AS name"
+    )
+    columns = {"date": "d", "spend": "cost", "conversions_value": "revenue",
+               "impressions": "seen", "clicks": "clicks", "account_name": "name"}  # fmt: skip
+    assert bench.rows(sql, columns) == [
+        {"date": "2026-11-03", "spend": "123456789012345678901234.12345678",
+         "conversions_value": "0.1", "impressions": "12", "account_name": ""}
+    ]  # fmt: skip
+
+
+def test_texts_keep_nul_emoji_and_quotes(bench: Bench) -> None:
+    name = "a\x00b 🛒 \"'; DROP TABLE spend; -- \\ \n"
+    bench.connection.execute("CREATE TABLE t (d DATE, n VARCHAR)")
+    bench.connection.execute("INSERT INTO t VALUES (?, ?)", [DAY, name])
+    [row] = bench.rows("SELECT * FROM t", {"date": "d", "account_name": "n"})
+    assert row["account_name"] == name
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        ("TIMESTAMPTZ '2026-11-03 23:30:00+00'", "2026-11-04"),
+        ("TIMESTAMP '2026-11-03 23:30:00'", "2026-11-03"),
+        ("DATE '2026-11-03'", "2026-11-03"),
+        ("'2026-11-03T23:30:00'", "2026-11-03"),
+    ],
+)
+def test_a_moment_with_a_zone_is_of_the_day_it_is_in_the_sources_zone(
+    bench: Bench, value: str, day: str
+) -> None:
+    reader = bench.reader(f"SELECT {value} AS d", {"date": "d"}, timezone="Europe/Berlin")
+    only = Window(since=date.fromisoformat(day), until=date.fromisoformat(day))
+    assert [row["date"] for row in bench.landed(reader.window(only))] == [day]
+    before = Window(since=only.since - timedelta(days=3), until=only.since - timedelta(days=1))
+    assert bench.landed(reader.window(before)) == []
+
+
+def test_all_missing_columns_are_named_with_what_there_is(bench: Bench) -> None:
+    with pytest.raises(ConfigurationError, match="no column 'cost', 'seen'; it has d, costs"):
+        bench.rows("SELECT 1 AS d, 2 AS costs",
+                   {"date": "d", "spend": "cost", "impressions": "seen"})  # fmt: skip
+
+
+def test_columns_are_found_whatever_case_the_engine_writes_them_in(bench: Bench) -> None:
+    rows = bench.rows('SELECT DATE \'2026-11-03\' AS "DAY", 5 AS "COST"',
+                      {"date": "day", "spend": "cost"})  # fmt: skip
+    assert rows == [{"date": "2026-11-03", "spend": "5"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "said"),
+    [
+        ("DATE '2026-11-03'", "spend", "'v' of the source holds date values, but fills 'spend'"),
+        ("true", "clicks", "holds bool values, but fills 'clicks', which is a whole number"),
+        ("1.5", "clicks", "holds numbers with fractions, but fills 'clicks'"),
+        ("'ten'", "spend", "holds texts that are not an amount of money"),
+        ("'\\xFF'::BLOB", "account_name", "holds bytes values, but fills 'account_name'"),
+        ("[1, 2]", "spend", "holds list values"),
+    ],
+)
+def test_a_column_of_the_wrong_type_is_named(
+    bench: Bench, value: str, column: str, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        bench.rows(f"SELECT DATE '2026-11-03' AS d, {value} AS v", {"date": "d", column: "v"})
+    assert list(bench.staging.found("raw")) == []
+
+
+@pytest.mark.parametrize("value", ["20261103", "'yesterday'", "1.5"])
+def test_a_column_without_days_is_named(bench: Bench, value: str) -> None:
+    with pytest.raises(ConfigurationError, match="column 'd' of the source holds"):
+        bench.rows(f"SELECT {value} AS d", {"date": "d"})
+
+
+def test_single_texts_that_are_no_numbers_are_left_to_normalize(bench: Bench) -> None:
+    sql = "SELECT DATE '2026-11-03' AS d, unnest(['1', 'x', ' 2 ']) AS v"
+    rows = bench.rows(sql, {"date": "d", "spend": "v"})
+    assert sorted(row["spend"] for row in rows) == [" 2 ", "1", "x"]
+
+
+def test_values_are_bound_and_names_quoted(bench: Bench) -> None:
+    evil = '1"; DROP TABLE t; --'
+    bench.connection.execute(
+        f'CREATE TABLE t (d DATE, "{evil.replace(chr(34), chr(34) * 2)}" TEXT)'
+    )
+    bench.connection.execute("INSERT INTO t VALUES (?, ?)", [DAY, "' OR 1 = 1 --"])
+    columns = {"date": "d", "account_name": evil}
+    reader = bench.reader("SELECT * FROM t", columns, cursor=evil)
+    first = reader.everything()
+    assert first.reached == Reached(kind="text", text="' OR 1 = 1 --")
+    assert len(bench.landed(reader.changes(first.reached))) == 1
+    assert bench.landed(reader.changes(Reached(kind="text", text="zzz"))) == []
+    assert bench.connection.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
+def test_a_query_may_have_values_comments_and_a_semicolon_of_its_own(bench: Bench) -> None:
+    sql = "SELECT DATE '2026-11-03' AS d, ? AS n, 'a' AS c -- all of it\n;"
+    for parameters in (["mine"], None):
+        given = sql if parameters else sql.replace("?", "'mine'")
+        reader = bench.reader(given, {"date": "d", "account_name": "n"}, parameters=parameters,
+                              cursor="c")  # fmt: skip
+        assert len(bench.landed(reader.changes(Reached(kind="text", text="a")))) == 1
+    named = bench.reader(sql.replace("?", "$who"), {"date": "d", "account_name": "n"},
+                         parameters={"who": "mine"}, cursor="c")  # fmt: skip
+    [row] = bench.landed(named.changes(Reached(kind="text", text="a")))
+    assert row["account_name"] == "mine"
+
+
+def test_percent_signs_mean_what_they_mean_without_values() -> None:
+    query = Query(sql="SELECT * FROM t WHERE n LIKE 'a%'", dialect=Dialect(positional="%s"))
+    assert query.select("1").text.count("'a%'") == 1
+    bound = query.select('q."50%"', lambda mark: f'q."50%" > {mark(5)}')
+    assert "LIKE 'a%%'" in bound.text
+    assert bound.text.endswith('WHERE q."50%%" > %s')
+    assert bound.parameters == (5,)
+    own = Query(sql="SELECT %s, '100%%'", parameters=[1], dialect=Dialect(positional="%s"))
+    assert own.select("1", lambda mark: mark(2)).text.startswith(
+        "SELECT 1 FROM (\nSELECT %s, '100%%'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "overlap", "bound"),
+    [
+        (7, 0, 7),
+        (7, 5, 2),
+        (Decimal("7.5"), 2, Decimal("5.5")),
+        (DAY, 60, DAY - timedelta(days=1)),
+        (CLOCK, 600, CLOCK - timedelta(minutes=10)),
+        (datetime(2026, 11, 3, 0, 5, tzinfo=UTC), 600, datetime(2026, 11, 2, 23, 55, tzinfo=UTC)),
+        ("2026-11-03 00:05:00.25", 600, "2026-11-02 23:55:00"),
+        ("2026-11-03T00:05:00+00:00", 600, "2026-11-02T23:55:00"),
+        ("2026-11-03", 600, "2026-11-02"),
+        ("b17", 0, "b17"),
+    ],
+)
+def test_a_cursor_is_kept_as_text_and_comes_back_as_it_was(
+    value: Any, overlap: float, bound: Any
+) -> None:
+    found = Reached.of(value, "c").bound(overlap, "c")
+    assert (found, type(found)) == (bound, type(bound))
+
+
+@pytest.mark.parametrize("value", [1.5, True, b"1", uuid.uuid4()])
+def test_a_cursor_without_an_exact_order_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cursor column 'c' holds"):
+        Reached.of(value, "c")
+
+
+def test_an_overlap_of_texts_that_are_no_moments_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no overlap"):
+        Reached(kind="text", text="b17").bound(60, "c")
+
+
+def test_rows_are_sorted_into_their_accounts_days_in_few_files(bench: Bench) -> None:
+    sql = (
+        "SELECT DATE '2026-01-01' + (i % 200)::INTEGER AS d, 'shop' || (i % 30) AS shop, i AS n"
+        " FROM range(12000) t(i)"
+    )
+    read = bench.reader(sql, {"date": "d", "account_id": "shop", "impressions": "n"},
+                        account="").everything()  # fmt: skip
+    assert sum(cut.raw_rows for cut in read.slices) == 12000
+    assert {len(cut.raw) for cut in read.slices} == {1}
+    for cut in read.slices[:40]:
+        window = cut.slice.window
+        assert {
+            row["date"] for row in bench.landed(type(read)(slices=(cut,)))
+        } <= {str(day) for day in window.dates()}  # fmt: skip
+    assert sorted(read.days) == sorted(f"shop{number}" for number in range(30))
+
+
+def test_accounts_that_have_no_row_left_have_their_days_emptied(bench: Bench) -> None:
+    reader = bench.reader("SELECT DATE '2026-11-03' AS d, 'a' AS shop",
+                          {"date": "d", "account_id": "shop"}, account="")  # fmt: skip
+    read = reader.window(Window(since=DAY, until=DAY), ["gone"])
+    assert {cut.slice.account_id: cut.raw_rows for cut in read.slices} == {"gone": 0, "a": 1}
+
+
+def test_rows_without_an_account_are_told_of_or_have_the_given_one(bench: Bench) -> None:
+    sql = "SELECT DATE '2026-11-03' AS d, unnest(['a', NULL, '']) AS shop"
+    columns = {"date": "d", "account_id": "shop"}
+    read = bench.reader(sql, columns, account="").everything()
+    assert read.warnings == ("2 rows were left out: no account in 'shop'",)
+    read = bench.reader(sql, columns, account="rest").everything()
+    assert {cut.slice.account_id: cut.raw_rows for cut in read.slices} == {"rest": 2, "a": 1}
+
+
+def test_a_failed_read_leaves_no_file_behind(bench: Bench) -> None:
+    sql = (
+        "SELECT DATE '2026-11-03' + (i // 10000)::INTEGER AS d, i + 0.5 * (i // 29999) AS n"
+        " FROM range(30000) t(i)"
+    )
+    with pytest.raises(ConfigurationError, match="numbers with fractions"):
+        bench.rows(sql, {"date": "d", "clicks": "n"})
+    assert list(bench.staging.found("raw")) == []
+
+
+def test_errors_of_the_driver_name_the_source_and_show_no_secret(bench: Bench) -> None:
+    with pytest.raises(ConfigurationError, match="shop refuses the query") as refused:
+        bench.rows("SELECT hunter22 FROM nowhere", {"date": "d"})
+    assert "hunter22" not in str(refused.value)
+
+
+def test_a_database_that_is_busy_or_gone_is_asked_again_later(tmp_path: Path, bench: Bench) -> None:
+    path = tmp_path / "busy.db"
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("CREATE TABLE t (d TEXT)")
+    busy.execute("BEGIN EXCLUSIVE")
+    there = sqlite3.connect(path, timeout=0)
+    door = Door(connection=there, dialect=Dialect(), title="busy", platform="internal")
+    with pytest.raises(Unavailable, match="busy cannot be read for now: database is locked"):
+        bench.rows("SELECT * FROM t", {"date": "d"}, door=door)
+    busy.execute("ROLLBACK")
+    with pytest.raises(ConfigurationError, match="no such table"):
+        bench.rows("SELECT * FROM nowhere", {"date": "d"}, door=door)
+    there.close()
+    busy.close()
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"columns": {"date": "d", "impresions": "n"}}, "Did you mean 'impressions'"),
+        ({"columns": {"spend": "n"}}, "what fills 'date'"),
+        ({"columns": {"date": "d"}, "level": "ad"}, "what fills 'ad_id'"),
+        ({"columns": {"date": "d"}, "account": ""}, "rows have no account"),
+        ({"columns": {"date": "d"}, "currency": ""}, "rows have no currency"),
+        ({"columns": {"date": "d"}, "extra_metrics": ("spend",)}, "unified column"),
+        ({"columns": {"date": "d"}, "overlap": -1}, "below 0"),
+        ({"columns": {"ad_id": "d"}, "stream": "ads", "cursor": "c"}, "read in full"),
+        ({"columns": {"date": "d"}, "stream": "shops"}, "no stream 'shops'"),
+    ],
+)
+def test_a_declaration_that_cannot_work_is_refused(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Source(**{**PLAIN, **parts})
+    assert said in str(refused.value)
+
+
+class Files:
+    """Files on this host as a source."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench, self.folder = bench, folder
+
+    def rows(self, columns: dict[str, str], **contents: bytes | str) -> list[dict[str, Any]]:
+        named = []
+        for name, content in contents.items():
+            path = self.folder / name.replace("_", ".")
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            opened = partial(path.open, "rb")
+            named.append(source_files.SourceFile(name=str(path), open=opened))
+        with source_files.opened(named, platform="internal", title="files") as (door, query):
+            reader = self.bench.reader(query.sql, columns, door=door)
+            return self.bench.landed(reader.everything())
+
+
+@pytest.fixture
+def files(bench: Bench, tmp_path: Path) -> Files:
+    return Files(bench, tmp_path)
+
+
+def test_numbers_of_json_are_taken_as_they_are_written(files: Files) -> None:
+    lines = (
+        '{"d": "2026-11-03", "v": 123456789012.123456, "n": null, "x": {"a": 1}}\n\n'
+        '{"d": "2026-11-03", "v": "0.10", "late": "a\\u0000b"}\n'
+    )
+    columns = {"date": "d", "spend": "v", "clicks": "n", "account_name": "late"}
+    rows = sorted(files.rows(columns, a_jsonl=lines), key=lambda row: row["spend"])
+    assert rows == [
+        {"date": "2026-11-03", "spend": "0.10", "account_name": "a\x00b"},
+        {"date": "2026-11-03", "spend": "123456789012.123456"},
+    ]
+
+
+def test_a_bare_field_of_csv_is_null_and_a_quoted_one_is_empty(files: Files) -> None:
+    text = 'd,v,n\n2026-11-03,1.10,""\n2026-11-04,,\n'
+    assert files.rows({"date": "d", "spend": "v", "account_name": "n"}, a_csv=text) == [
+        {"date": "2026-11-03", "spend": "1.10", "account_name": ""},
+        {"date": "2026-11-04"},
+    ]
+
+
+def test_packed_files_are_read(files: Files) -> None:
+    import gzip
+
+    line = b'{"d": "2026-11-03", "v": 1}\n'
+    packed = {"a_jsonl_gz": gzip.compress(line),
+              "b_jsonl_zst": pa.compress(line, "zstd", asbytes=True)}  # fmt: skip
+    assert len(files.rows({"date": "d", "spend": "v"}, **packed)) == 2
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        ({"a_jsonl": '{"d": 1}\n[2]\n'}, "line 2 of 'a.jsonl' is no JSON object"),
+        ({"a_jsonl": '{"e": "2026-11-03"}\n'}, "no column 'd'; it has e"),
+        ({"a_parquet": "no parquet"}, "refuses the query|cannot be read"),
+        ({"a_txt": "d"}, "format of 'a.txt' is not known"),
+        ({"a_csv": "d\n", "b_jsonl": "{}\n"}, "several formats: csv, jsonl"),
+    ],
+)
+def test_files_that_are_not_what_they_should_be_are_named(
+    files: Files, contents: dict[str, str], said: str
+) -> None:
+    with pytest.raises(LiftosError, match=said):
+        files.rows({"date": "d"}, **contents)
+
+
+def test_a_zone_that_is_none_is_named(bench: Bench) -> None:
+    with pytest.raises(ConfigurationError, match="unknown time zone 'Mars'"):
+        bench.rows("SELECT DATE '2026-11-03' AS d", {"date": "d"}, timezone="Mars")
