@@ -124,8 +124,10 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
             with _errors(), self._lease():
                 size = duckdb_upkeep.refresh_copy(self._file, self._read_copy)
         except WarehouseError as error:
+            why = error.__cause__ if isinstance(error.__cause__, OSError) else error.message
             raise WarehouseError(
-                f"The read copy {self._read_copy} is as it was: {error.message}", hint=error.hint
+                f"The read copy {self._read_copy} is as it was: {why}",
+                hint="The warehouse itself is up to date; its readers are after the next run.",
             ) from error
         log.info("read copy %s: %s bytes", self._read_copy, f"{size:,}")
 

@@ -47,6 +47,17 @@ def test_a_connection_of_type_duckdb_names_its_file(connect, tmp_path):
     assert found._file.path == tmp_path / "w.duckdb"
 
 
+def test_the_warehouse_of_the_deployment_alone_has_a_read_copy(connect, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__LIFTOS__DUCKDB_PATH", str(tmp_path / "w.duckdb"))
+    monkeypatch.setenv("AIRFLOW__LIFTOS__DUCKDB_READ_COPY", str(tmp_path / "bi.duckdb"))
+    assert open_warehouse(None, "acme", store=None)._read_copy == tmp_path / "bi.duckdb"
+    other = connect("duckdb", host=str(tmp_path / "other.duckdb"))
+    assert open_warehouse(other, "acme", store=None)._read_copy is None
+    monkeypatch.setenv("AIRFLOW__LIFTOS__DUCKDB_READ_COPY", str(tmp_path / "x" / ".." / "w.duckdb"))
+    with pytest.raises(ConfigurationError, match="is the warehouse itself"):
+        open_warehouse(None, "acme", store=None)
+
+
 def test_a_connection_of_another_type_says_what_there_is(connect):
     with pytest.raises(ConfigurationError, match=r"is of type 'mysql'.*of type postgres"):
         open_warehouse(connect("mysql", host="db"), "acme", store=None)
