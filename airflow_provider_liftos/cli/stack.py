@@ -200,14 +200,26 @@ class Stack:
 
     def _spawn(self, name: str, arguments: Sequence[str] | None = None) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        kind = _kind(name)
-        command = [
-            sys.executable, "-m", "airflow", *(arguments or (kind, *_OPTIONS.get(kind, ())))
-        ]  # fmt: skip
+        command = [sys.executable, "-m", "airflow", *(arguments or self._arguments(name))]
+        place = self._place(name)
+        place.mkdir(parents=True, exist_ok=True)
         self._components[name], self._children[name] = component.spawn(
-            name, command, env=self._env, cwd=self.home, log=self.log(name)
+            name, command, env=self._environment(name), cwd=place, log=self.log(name)
         )
         _record(self.home, self.port, list(self._components.values()))
+
+    # What may differ between components: what a cluster gives each of its hosts.
+
+    def _place(self, name: str) -> Path:  # noqa: ARG002
+        """Return the folder in which a component works."""
+        return self.home
+
+    def _environment(self, name: str) -> Mapping[str, str]:  # noqa: ARG002
+        return self._env
+
+    def _arguments(self, name: str) -> Sequence[str]:
+        kind = _kind(name)
+        return (kind, *_OPTIONS.get(kind, ()))
 
     def _wait(self, ready: Callable[[], bool], names: Sequence[str]) -> None:
         until = time.monotonic() + self._patience
