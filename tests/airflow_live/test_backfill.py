@@ -9,6 +9,8 @@ import pytest
 
 from airflow_provider_liftos.cli.airflow_api import AirflowApiError
 from airflow_provider_liftos.cli.proof import compare
+from airflow_provider_liftos.engine.manifest import Manifest
+from airflow_provider_liftos.hooks.observing import load_id
 from tests.airflow_live.live import Live
 
 pytestmark = pytest.mark.airflow
@@ -17,6 +19,9 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 MONDAY = TODAY - timedelta(days=TODAY.weekday() + 49)
 """Seven weeks ago: settled, so that two backfills must agree."""
 DAYS = 14
+
+Key = tuple[str, str]
+"""An account and a day."""
 
 
 def backfill(live: Live, dag_id: str, behaviour: str) -> int:
@@ -76,28 +81,48 @@ def check(live: Live, name: str, runs: int) -> None:
     assert days == [(DAYS,)]
 
 
-def newest_wins(live: Live, name: str) -> None:
-    """Every published day is of the newest report that was asked for about it."""
-    asked: dict[tuple[str, str], float] = {}
-    begin_, end = str(MONDAY.date()), str((MONDAY + timedelta(days=DAYS - 1)).date())
+def arrivals(live: Live) -> dict[Key, list[float]]:
+    """When reports about an account's day were asked for, as the platform has it."""
+    found: dict[Key, list[float]] = {}
     for entry in live.requests():
-        if entry["method"] != "POST" or not entry["path"].endswith("/insights"):
-            continue
-        span = json.loads(entry["params"]["time_range"])
-        account = entry["path"].split("act_")[1].split("/")[0]
-        moment = datetime.fromisoformat(entry["time"]).timestamp()
-        if begin_ <= span["since"] <= span["until"] <= end:
-            day = datetime.fromisoformat(span["since"])
-            while str(day.date()) <= span["until"]:
-                key = (account, str(day.date()))
-                asked[key] = max(asked.get(key, 0.0), moment)
+        if entry["method"] == "POST" and entry["path"].endswith("/insights"):
+            span = json.loads(entry["params"]["time_range"])
+            account = entry["path"].split("act_")[1].split("/")[0]
+            day, last = datetime.fromisoformat(span["since"]), datetime.fromisoformat(span["until"])
+            while day <= last:
+                moment = datetime.fromisoformat(entry["time"]).timestamp()
+                found.setdefault((account, str(day.date())), []).append(moment)
                 day += timedelta(days=1)
+    return found
+
+
+def fetched(live: Live, dag_id: str) -> dict[Key, list[float]]:
+    """Of which moments the runs of a DAG have data about an account's day."""
+    found: dict[Key, list[float]] = {}
+    for run in live.api.dag_runs(dag_id):
+        load = load_id(dag_id, run["dag_run_id"], "extract", "meta", "liftos_meta_some")
+        for path in live.home.glob(f"staging/manifests/meta/{load}/extract/*.json"):
+            for cut in Manifest.from_json(json.loads(path.read_text())).slices:
+                for day in cut.slice.window.dates():
+                    found.setdefault((cut.slice.account_id, str(day)), []).append(cut.as_of)
+    return found
+
+
+def newest_wins(live: Live, name: str) -> None:
+    """What is published of a day is the newest that any run has of it, asked for when it says."""
+    begin_, end = str(MONDAY.date()), str((MONDAY + timedelta(days=DAYS - 1)).date())
     rows = live.query(
         name,
         f"SELECT account_id, date, epoch(as_of) FROM liftos.loads WHERE date BETWEEN '{begin_}' AND '{end}'",
     )
-    assert len(rows) == 2 * DAYS
-    assert [row for row in rows if row[2] < asked[row[0], str(row[1])] - 2.0] == []
+    published = {(account, str(day)): moment for account, day, moment in rows}
+    assert len(rows) == len(published) == 2 * DAYS
+    known, asked = fetched(live, f"live_{name}"), arrivals(live)
+    for key, moment in published.items():
+        assert len(known[key]) > 1, "several runs brought it"
+        assert moment == pytest.approx(max(known[key]), rel=0, abs=1e-3), key
+        newest_first = zip(sorted(known[key])[::-1], sorted(asked[key])[::-1], strict=False)
+        assert all(noted <= arrived for noted, arrived in newest_first), key
 
 
 def test_a_backfill_may_overlap_another_run_and_the_newest_data_stays(live):
