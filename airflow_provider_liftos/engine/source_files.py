@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.objects import temporary_folder
-from airflow_provider_liftos.engine.source_door import Door, translated
+from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
 from airflow_provider_liftos.engine.source_query import Dialect, Query
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
@@ -72,15 +72,15 @@ def opened(
         raise ConfigurationError(f"files are of several formats: {', '.join(sorted(formats))}")
     kind = formats.pop()
     with temporary_folder() as folder:
-        keys: dict[str, None] = {}
         paths = [
-            _copied(file, folder, kind, number, keys, (title, platform))
+            path
             for number, file in enumerate(files)
+            for path in _copied(file, folder, kind, number, (title, platform))
         ]
         connection = _connect(folder)
         door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
         try:
-            yield door, Query(sql=_reading(kind, paths, keys), dialect=DUCKDB)
+            yield door, Query(sql=_reading(kind, paths), dialect=DUCKDB)
         finally:
             door.close()
 
@@ -101,47 +101,36 @@ def _connect(folder: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _reading(kind: str, paths: Sequence[str], keys: Collection[str]) -> str:
+def _reading(kind: str, paths: Sequence[str]) -> str:
+    if not paths:
+        return 'SELECT NULL AS "no rows" WHERE false'
     files = "[" + ", ".join(map(literal, paths)) + "]"
-    if kind == "parquet":
+    if kind != "csv":
         return f"SELECT * FROM read_parquet({files}, union_by_name=true)"
-    if kind == "csv":
-        # A field in quotes is a text, also an empty one; only a bare one is null.
-        return (
-            f"SELECT * FROM read_csv({files}, header=true, all_varchar=true, union_by_name=true,"
-            " allow_quoted_nulls=false)"
-        )
-    names = ", ".join(f"{literal(key)}: 'VARCHAR'" for key in keys) or "'': 'VARCHAR'"
+    # A field in quotes is a text, also an empty one; only a bare one is null.
     return (
-        f"SELECT * FROM read_json({files}, format='newline_delimited', columns={{{names}}},"
-        " maximum_object_size=4194304)"
+        f"SELECT * FROM read_csv({files}, header=true, all_varchar=true, union_by_name=true,"
+        " allow_quoted_nulls=false)"
     )
 
 
 def _copied(
-    file: SourceFile,
-    folder: str,
-    kind: str,
-    number: int,
-    keys: dict[str, None],
-    whose: tuple[str, str],
-) -> str:
-    """A copy on this host; of JSON, one whose numbers are texts: DuckDB would round them."""
+    file: SourceFile, folder: str, kind: str, number: int, whose: tuple[str, str]
+) -> list[str]:
+    """Copies on this host; of JSON, texts in Parquet: DuckDB would round its numbers."""
     path = Path(folder) / f"{number}-{Path(file.name).name}"
     try:
         with file.open() as source:
-            if kind != "jsonl":
-                with path.open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-                return str(path)
-            path = path.with_suffix(".ndjson")
-            _texts(_unpacked(file.name, source), path, file.name, keys)
+            if kind == "jsonl":
+                return _texts(_unpacked(file.name, source), path, file.name)
+            with path.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            return [str(path)]
     except LiftosError:
         raise
     except Exception as error:  # noqa: BLE001  each store's client has its own
         title, platform = whose
         raise translated(error, f"{title} ({Path(file.name).name})", platform) from None
-    return str(path)
 
 
 def _unpacked(name: str, source: IO[bytes]) -> Any:
@@ -154,29 +143,61 @@ def _unpacked(name: str, source: IO[bytes]) -> Any:
     return source
 
 
-def _texts(source: Any, target: Path, name: str, keys: dict[str, None]) -> None:
-    """Write lines whose values are texts; ``keys`` takes in all names that occur."""
+def _texts(source: Any, path: Path, name: str) -> list[str]:
+    """Lines as rows of texts; where keys come that were not there before, another file begins."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    keys: dict[str, None] = {}
+    paths: list[str] = []
+    writer = None
+    try:
+        for rows in _lines(source, name):
+            found = dict.fromkeys(key for row in rows for key in row)
+            if writer is None or not found.keys() <= keys.keys():
+                if writer:
+                    writer.close()
+                keys |= found
+                paths.append(f"{path}.{len(paths)}.parquet")
+                schema = pa.schema([(key, pa.string()) for key in keys])
+                writer = pq.ParquetWriter(paths[-1], schema, use_dictionary=False)
+            columns = {key: pa.array([row.get(key) for row in rows], pa.string()) for key in keys}
+            writer.write_table(pa.table(columns))
+    finally:
+        if writer:
+            writer.close()
+        pa.default_memory_pool().release_unused()
+    return paths
+
+
+def _lines(source: Any, name: str) -> Iterator[list[dict[str, str | None]]]:
     import msgspec
 
     read = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
-    write = msgspec.json.Encoder().encode
-    with target.open("wb") as out:
-        for number, line in enumerate(source, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = read(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                raise ConfigurationError(
-                    f"line {number} of {Path(name).name!r} is no JSON object",
-                    hint="Files of this format hold one object per line.",
-                ) from None
-            keys.update(dict.fromkeys(row))
-            out.write(write({key: _text(value) for key, value in row.items()}))
-            out.write(b"\n")
+    rows: list[dict[str, str | None]] = []
+    for number, line in enumerate(source, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = read(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ConfigurationError(
+                f"line {number} of {Path(name).name!r} is no JSON object",
+                hint="Files of this format hold one object per line.",
+            ) from None
+        rows.append({key: _text(value) for key, value in row.items()})
+        if len(rows) >= BATCH:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
 
 
-def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int) else value
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (bool, dict, list)):
+        import msgspec
+
+        return msgspec.json.encode(value).decode()
+    return str(value)

@@ -7,7 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowException
 
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.operators.sql_extract import LiftosSqlExtractOperator
+from airflow_provider_liftos.operators.sql_pipeline import SqlPipeline
 from tests.operators.sources import COLUMNS, KINDS, Run, day, postgres, row, source_of
 
 
@@ -175,3 +179,94 @@ def test_a_retry_leaves_what_the_first_try_would_have(run: Run, growing: Growing
     run.rest(run.extract())
     assert len(run.seen()) == 2
     assert run.extract()["rows"] == 1
+
+
+def test_an_organization_and_its_invented_rows_stay_among_themselves(run: Run) -> None:
+    from airflow_provider_liftos.hooks import config
+    from airflow_provider_liftos.state.ledger import Ledger
+
+    run.sqlite([row(0)])
+    run.connect("sqlite", host=str(run.folder / "shop.db"), extra={"org_id": "acme"})
+    run.whole(cursor="changed")
+    assert run.seen("org_id, date") == [("acme", day(0))]
+    entries = Ledger(config.state_store(), "acme").rows(platform="internal")
+    assert {entry.run.phase for entry in entries} == {
+        "extract", "normalize", "load", "audit", "publish",
+    }  # fmt: skip
+
+
+def test_entities_are_published_with_their_history(run: Run) -> None:
+    made = run.sqlite([row(0, "s1", seen="First"), row(0, "s2", seen="Second")])
+    stores = {"stream": "campaigns", "account": "chain",
+              "columns": {"campaign_id": "shop", "name": "seen"}}  # fmt: skip
+    run.whole(**stores)
+    made.execute("UPDATE spend SET seen = 'Renamed' WHERE shop = 's1'")
+    made.execute("DELETE FROM spend WHERE shop = 's2'")
+    run.whole(**stores)
+    current = [
+        found[:3]
+        for found in run.seen("campaign_id, name, is_deleted, valid_to", "campaigns")
+        if found[3] is None
+    ]
+    assert sorted(current) == [("s1", "Renamed", False), ("s2", "Second", True)]
+
+
+def test_published_days_of_an_account_without_rows_are_read_as_empty(run: Run) -> None:
+    made = run.sqlite([row(0, "a"), row(0, "b", cost="0")])
+    run.params = {"since": day(0), "until": day(0)}
+    run.whole()
+    made.execute("DELETE FROM spend WHERE shop = 'b'")
+    run.number += 1
+    assert run.extract()["slices"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"platform": "metta"}, "a source cannot be called 'metta'"),
+        ({"conn_id": "nobody"}, "connection 'nobody' is not defined"),
+        ({"conn_id": "web"}, "connection 'web' is of type 'http'"),
+        ({"path": "/x.csv"}, "either sql, with conn_id, or path"),
+        ({"sql": "", "path": "/nowhere/*.csv", "conn_id": None}, "there is no file at"),
+        ({"level": "shop"}, "unknown level 'shop'"),
+        ({"sql": "SELECT day, shop FROM spend"}, "no column 'cost', 'orders'"),
+        ({"sql": "SELECT * FROM nowhere"}, "connection 'shop' refuses the query"),
+    ],
+)
+def test_what_cannot_work_ends_in_one_line(run: Run, options: dict, said: str) -> None:
+    run.sqlite([row(0)])
+    run.connect("http", "web", host="localhost")
+    with pytest.raises(AirflowException, match=said) as failed:
+        run.extract(**options)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_password_is_in_no_message(run: Run) -> None:
+    run.connect("postgres", host="127.0.0.1", port=1, login="me", password="hunter22")
+    with pytest.raises(AirflowException, match="cannot be read for now") as failed:
+        run.extract()
+    assert "hunter22" not in str(failed.value)
+
+
+def test_the_query_its_values_and_its_place_are_templates() -> None:
+    task = LiftosSqlExtractOperator(
+        task_id="extract", columns=COLUMNS, currency="EUR", conn_id="{{ c }}",
+        sql="SELECT {{ c }}", parameters=["{{ c }}"], path="/{{ c }}.csv",
+    )  # fmt: skip
+    task.render_template_fields({"c": "shop"})
+    found = (task.conn_id, task.sql, task.parameters, task.path)
+    assert found == ("shop", "SELECT shop", ["shop"], "/shop.csv")
+    assert ".sql" in task.template_ext
+
+
+def test_the_example_of_a_configuration_makes_dags() -> None:
+    example = Path(__file__).parents[2] / "include" / "config" / "internal_source.yaml"
+    pipelines = SqlPipeline.from_yaml(example)
+    assert set(pipelines) == {"internal_shop", "offline_agency"}
+    for name, pipeline in pipelines.items():
+        dag = pipeline.dag()
+        assert dag.dag_id == f"liftos_{name}"
+        assert dag.get_task("extract").source.fills
+        assert set(dag.get_task("load").upstream_task_ids) == {"normalize"}
+    with pytest.raises(ConfigurationError, match="describes no sources"):
+        SqlPipeline.from_yaml("/nowhere.yaml")
