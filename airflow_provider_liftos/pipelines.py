@@ -34,7 +34,8 @@ class PlatformPipeline:
     ``reports`` and ``streams`` are what every run brings unless its params say otherwise;
     None means the usual ones of the platform, and all of its streams. A run without a window takes
     ``last_days`` days. ``block_on``, ``minimum_score``, ``on_block`` (quarantine or
-    fail), and ``severities`` and ``thresholds`` of rules by name, are the audit's.
+    fail), ``severities`` and ``thresholds`` of rules by name, ``baseline`` (median or stl) and
+    ``suites_folder`` are the audit's.
     ``defaults`` are values of a run's params for when nobody gives others.
 
     Scheduled runs also bring days that are missing behind theirs. ``history_since`` names the first
@@ -59,6 +60,8 @@ class PlatformPipeline:
         on_block: str = "quarantine",
         severities: Mapping[str, str] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        baseline: str | None = None,
+        suites_folder: str | None = None,
         deferrable: bool = True,
         defaults: Mapping[str, Any] | None = None,
         history_since: date | str | None = None,
@@ -79,6 +82,8 @@ class PlatformPipeline:
         self.on_block = on_block
         self.severities = dict(severities or {})
         self.thresholds = dict(thresholds or {})
+        self.baseline = baseline
+        self.suites_folder = suites_folder
         self.deferrable = deferrable
         self.defaults = dict(defaults or {})
         self.history_since = history_since
@@ -199,8 +204,9 @@ class PlatformPipeline:
             audit = LiftosQualityGateOperator(
                 task_id="audit", loaded=load.output, planned=plan.output, block_on=self.block_on,
                 minimum_score=self.minimum_score, on_block=self.on_block,
-                severities=self.severities, thresholds=self.thresholds,
-                doc_md=LiftosQualityGateOperator.__doc__, **target, **common,
+                severities=self.severities, thresholds=self.thresholds, baseline=self.baseline,
+                suites_folder=self.suites_folder, doc_md=LiftosQualityGateOperator.__doc__,
+                **target, **common,
             )  # fmt: skip
             publish = LiftosPublishOperator(
                 task_id="publish", audited=audit.output, on_partial=self.on_partial,

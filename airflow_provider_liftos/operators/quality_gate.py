@@ -2,109 +2,106 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow.sdk import XComArg
+from airflow.sdk.configuration import conf
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.warehouse import open_warehouse
-from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, QualityError
+from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Window
-from airflow_provider_liftos.operators.links import QualityReportLink, page_url
-from airflow_provider_liftos.operators.task import (
-    Entry,
-    LiftosOperator,
-    days_of,
-    read_manifest,
-    staged,
-)
-from airflow_provider_liftos.quality.findings import Verdict
+from airflow_provider_liftos.operators.awaiting import Patience, await_published
+from airflow_provider_liftos.operators.outcome import translated
+from airflow_provider_liftos.operators.quality_audit import AuditingOperator
+from airflow_provider_liftos.operators.task import Entry, days_of, read_manifest
 
-if TYPE_CHECKING:
-    from airflow_provider_liftos.engine.manifest import Manifest
-    from airflow_provider_liftos.quality.audit import AuditOutcome
-    from airflow_provider_liftos.quality.own import OwnSuite
-    from airflow_provider_liftos.quality.policy import Policy
-
-_SHOWN = 12
-_NAMED = 3
+ALL, USUAL = "all", "usual"
+"""Every organization that has data; every table that is loaded regularly."""
 
 
-class LiftosQualityGateOperator(LiftosOperator):
+class LiftosQualityGateOperator(AuditingOperator):
     """Audit all slices of a run; returns decisions and scores, by which publish goes.
 
     ``loaded`` is the load task's result, ``planned`` the plan task's: accounts that were planned
-    and did not come are findings, and ``missing`` in the result. Without ``loaded`` the operator
-    runs alone: it audits what is published of the platform, in the days ``since`` to ``until`` of
-    the run's params, or else the last ``last_days``.
+    and did not come are findings, and ``missing`` in the result.
+
+    Without ``loaded`` the operator runs alone: it audits what is published of the platform, reports
+    in the days ``since`` to ``until`` of the run's params, or else the last ``last_days``, and
+    entities as they are now. ``organizations`` are those to audit, one by one: None means the
+    connection's, ``"all"`` whichever have data in the warehouse.
 
     ``block_on`` (severities) and ``minimum_score`` say what keeps a slice from being published;
     ``on_block`` what becomes of it: ``quarantine`` keeps its rows where only the audit looks while
     the others are published, ``fail`` ends the run here and publishes nothing of it. Alone, the
     first only tells, the second fails the task.
 
-    ``severities`` and ``thresholds`` change rules by name, for this DAG; ``quality`` in the extra
-    of the connection, an object with the same two, does so for all DAGs that use it. Users' own
-    suites are taken from ``suites_folder``: without one from ``include/gx`` beside the folder of
-    DAGs, or under AIRFLOW_HOME.
+    ``severities`` and ``thresholds`` change rules by name, for this DAG; ``baseline`` is what
+    unusual days are held against: ``median`` of like weekdays, or ``stl``, which needs the extra
+    ``forecast``. ``quality`` in the extra of the connection, an object with the same three, does so
+    for all DAGs that use it. Users' own suites are taken from ``suites_folder``: without one from
+    ``include/gx`` beside the folder of DAGs, or under AIRFLOW_HOME.
+
+    Alone, it can wait as sensors do. ``wait_for`` names the tables that have to be published first,
+    such as ``basic:ad`` or ``campaigns``, or is ``"usual"`` for all that are loaded regularly: on
+    the days of the params, or else on the newest day that there can be. ``deferrable`` gives the
+    worker's slot away meanwhile; the trigger watches the run ledger, so that the task goes on when
+    something was published, and every ``poke_interval`` seconds in any case. After ``timeout``
+    seconds the task fails and is not retried, or is skipped if ``soft_fail``.
     """
 
-    phase: ClassVar[str] = "audit"
     template_fields: Sequence[str] = ("loaded", "planned")
-    operator_extra_links = (  # type: ignore[assignment]  # one link more than its base has
-        *LiftosOperator.operator_extra_links,
-        QualityReportLink(),
-    )
+    phase: ClassVar[str] = "audit"
 
     def __init__(
         self,
         *,
         loaded: Mapping[str, Any] | XComArg | None = None,
         planned: Sequence[Mapping[str, Any]] | XComArg = (),
-        warehouse_conn_id: str | None = None,
-        block_on: Sequence[str] = ("critical",),
-        minimum_score: float = 60.0,
-        on_block: str = "quarantine",
-        severities: Mapping[str, str] | None = None,
-        thresholds: Mapping[str, float] | None = None,
-        suites_folder: str | None = None,
         last_days: int = 30,
+        organizations: Sequence[str] | str | None = None,
+        wait_for: Sequence[str] | str | None = None,
+        timeout: float | timedelta = timedelta(hours=6),
+        poke_interval: float | timedelta = timedelta(minutes=10),
+        soft_fail: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retries", 1)
         super().__init__(**kwargs)
         self.loaded: Any = loaded
         self.planned: Any = planned
-        self.warehouse_conn_id = warehouse_conn_id
-        self.block_on = block_on
-        self.minimum_score = minimum_score
-        self.on_block = on_block
-        self.severities = severities
-        self.thresholds = thresholds
-        self.suites_folder = suites_folder
         self.last_days = last_days
-        self.quality_url = ""
+        self.organizations = organizations
+        self.wait_for = wait_for
+        self.timeout = _seconds(timeout)
+        self.poke_interval = _seconds(poke_interval)
+        self.soft_fail = soft_fail
+        self.deferrable = deferrable
 
-    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def execute(
+        self,
+        context: Mapping[str, Any],
+        event: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, Any]:
         """Says what may be published; raises QualityError for bad data only if ``on_block`` does.
 
-        Either way findings and scores are kept first.
+        Either way findings and scores are kept first. ``event`` and ``deadline`` are of a wait.
         """
         if self.loaded is None:
-            return self._alone(context)
+            return self._alone(context, event, deadline)
         with self.recorded(context) as entry:
             staging = config.staging()
             manifest = read_manifest(staging, self.loaded)
             entry.window = days_of(manifest)
-            outcome = self._audited(
+            outcome = self.audited(
                 context, manifest, staging=staging, unplanned=self._expected("failed"),
                 expected_accounts=self._expected("accounts"),
             )  # fmt: skip
-            self._enter(entry, manifest, outcome)
-            self._refuse(outcome, "nothing of this run is published")
+            self.enter(entry, manifest, outcome)
+            self.refuse(outcome, "nothing of this run is published")
             folder = staging.folder("manifests", manifest.platform, manifest.load_id, self.phase)
             return {
                 **self.loaded,
@@ -115,141 +112,112 @@ class LiftosQualityGateOperator(LiftosOperator):
                 "missing": list(outcome.missing),
             }
 
-    def _alone(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Audit what people see already."""
+    def _alone(
+        self, context: Mapping[str, Any], event: Mapping[str, Any] | None, deadline: float | None
+    ) -> dict[str, Any]:
+        """Audit what people see already, of every organization; a bad one holds up no other."""
+        org_id, is_mock = self._connected()
+        waits = self.wait_for is not None
+        with self.recorded(context, org_id) if waits else translated():
+            org_ids = self._org_ids(org_id, is_mock=is_mock)
+            window = self._window(context)
+            if waits:
+                await_published(self, self._patience(context, org_ids), event, deadline)
+        told: dict[str, dict[str, Any]] = {}
+        refusal: Exception | None = None
+        for one in org_ids:
+            try:
+                with self.recorded(context, one) as entry:
+                    told[one] = self._graded(context, entry, one, window, is_mock=is_mock)
+            except Exception as error:  # noqa: BLE001  told when all have been graded
+                self.log.warning("organization %s: %s", one, error)
+                refusal = refusal or error
+        if refusal:
+            raise refusal
+        return {"platform": self.platform, "since": str(window.since), "until": str(window.until),
+                **_together(told)}  # fmt: skip
+
+    def _graded(
+        self,
+        context: Mapping[str, Any],
+        entry: Entry,
+        org_id: str,
+        window: Window,
+        *,
+        is_mock: bool,
+    ) -> dict[str, Any]:
         import tempfile
         from pathlib import Path
 
         from airflow_provider_liftos.quality import published
 
-        with self.recorded(context) as entry, tempfile.TemporaryDirectory() as folder:
-            store, (org_id, _) = config.state_store(), self._whose(None)
-            window = self._window(context, datetime.fromtimestamp(store.clock.now(), UTC).date())
-            entry.window = str(window.since), str(window.until)
-            warehouse = open_warehouse(self.warehouse_conn_id, org_id, store)
-            seen = published.copy(warehouse, self.hook.platform, org_id, window, Path(folder))
-            outcome = self._audited(
+        entry.window = str(window.since), str(window.until)
+        with tempfile.TemporaryDirectory() as folder:
+            warehouse = self._warehouse(org_id, is_mock=is_mock)
+            seen = published.copy(
+                warehouse, self.hook.platform, org_id, window, Path(folder), is_mock=is_mock
+            )
+            outcome = self.audited(
                 context, seen.manifest, seen=seen.days, expected_accounts=list(seen.accounts)
             )
-            self._enter(entry, seen.manifest, outcome)
-            self._refuse(outcome, "published data does not pass the audit")
-            return {
-                "platform": self.platform,
-                "since": str(window.since),
-                "until": str(window.until),
-                "rows": seen.manifest.rows,
-                "score": outcome.score.value,
-                "level": outcome.score.level,
-                "failed": len(outcome.failed),
-            }
+        self.enter(entry, seen.manifest, outcome)
+        self.refuse(outcome, "published data does not pass the audit")
+        rows = sum(result.staged_rows for result in seen.manifest.slices if result.slice.report)
+        return {
+            "rows": rows,
+            "entities": seen.manifest.rows - rows,
+            "score": outcome.score.value,
+            "level": outcome.score.level,
+            "failed": len(outcome.failed),
+        }
 
-    def _window(self, context: Mapping[str, Any], today: date) -> Window:
-        params = context.get("params") or {}
-        given = [params.get(name) for name in ("since", "until")]
-        if not any(given):
-            return Window(since=today - timedelta(days=self.last_days), until=today)
+    def _warehouse(self, org_id: str, *, is_mock: bool) -> Any:
+        store = config.state_store()
+        warehouse = open_warehouse(self.warehouse_conn_id, org_id, store, mock=is_mock)
+        warehouse.prepare()  # it may be asked before anything was ever loaded
+        return warehouse
+
+    def _connected(self) -> tuple[str, bool]:
+        """The connection's organization, and whether a sandbox is behind it."""
         try:
-            since, until = (date.fromisoformat(str(day)) for day in given)
-        except ValueError:
-            raise ConfigurationError(
-                f"since and until are {given[0]!r} and {given[1]!r}; they are dates, or neither is"
-            ) from None
-        return Window(since=since, until=until)
+            credentials = self.hook.credentials()
+        except Exception:  # noqa: BLE001  what is published can be audited without a connection
+            return "default", False
+        return credentials.org_id, credentials.is_mock
 
-    def _audited(
-        self, context: Mapping[str, Any], manifest: Manifest, **facts: Any
-    ) -> AuditOutcome:
-        """The outcome of a manifest, kept in the state store."""
-        from airflow_provider_liftos.quality.audit import audit
-        from airflow_provider_liftos.quality.gx import documented
-        from airflow_provider_liftos.quality.results import record
+    def _org_ids(self, own: str, *, is_mock: bool) -> list[str]:
+        from airflow_provider_liftos.quality.published import organizations
 
-        store, platform, changed = config.state_store(), self.hook.platform, self._changed()
-        ti = context["ti"]
-        with documented(config.data_docs(dag=ti.dag_id, run=ti.run_id, task=ti.task_id)):
-            outcome = audit(
-                manifest,
-                warehouse=open_warehouse(
-                    self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
-                ),
-                today=datetime.fromtimestamp(store.clock.now(), UTC),
-                policy=self._policy(),
+        if self.organizations is None:
+            return [own]
+        if self.organizations != ALL:
+            given = self.organizations
+            return [given] if isinstance(given, str) else list(given)
+        warehouse = self._warehouse(own, is_mock=is_mock)
+        return organizations(warehouse, self.hook.platform.name) or [own]
+
+    def _patience(self, context: Mapping[str, Any], org_ids: Sequence[str]) -> Patience:
+        from airflow_provider_liftos.quality.awaited import Awaited
+
+        platform = self.hook.platform
+        return Patience(
+            awaited=Awaited(
+                platform=platform.name,
+                tables=_tables(self.wait_for),
+                window=_given(context),
                 delay_days=platform.availability.delay_days,
-                restatement_days=config.restatement_days(platform),
-                coverage=platform.coverage,
-                quality=platform.quality,
-                severities=changed["severities"],
-                thresholds=changed["thresholds"],
-                own=own_suites(self.suites_folder),
-                **facts,
-            )
-        self.quality_url = page_url("quality", ti.dag_id, ti.run_id)
-        record(
-            store, outcome, org_id=manifest.org_id, dag_id=ti.dag_id, run_id=ti.run_id,
-            load_id=manifest.load_id,
-        )  # fmt: skip
-        return outcome
-
-    def _enter(self, entry: Entry, manifest: Manifest, outcome: AuditOutcome) -> None:
-        entry.work = staged(manifest.slices)
-        entry.warnings = tuple(self._tell(outcome))
-        entry.detail = {"score": outcome.score.value, "level": outcome.score.level}
-
-    def _policy(self) -> Policy:
-        from airflow_provider_liftos.quality.policy import Policy
-
-        return Policy(
-            block_on=frozenset(self.block_on),
-            minimum_score=self.minimum_score,
-            on_block=self.on_block,
+            ),
+            org_ids=tuple(org_ids),
+            open_warehouse=lambda org_id: self._warehouse(org_id, is_mock=self._connected()[1]),
+            timeout=self.timeout,
+            poke_interval=self.poke_interval,
+            soft_fail=self.soft_fail,
+            deferrable=self.deferrable,
         )
 
-    def _changed(self) -> dict[str, dict[str, Any]]:
-        """Severities and thresholds: the connection's, and over them the DAG's."""
-        try:
-            given = self.hook.credentials().options.get("quality") or {}
-        except LiftosError:
-            if self.loaded is not None:
-                raise
-            given = {}  # what is published can be audited without a connection
-        if isinstance(given, str):  # as a connection given as URI has it
-            given = _object(given, self.conn_id)
-        if wrong := sorted(set(given) - {"severities", "thresholds"}):
-            raise ConfigurationError(
-                f"quality of connection {self.conn_id!r} has no part {wrong[0]!r}; its parts are"
-                " severities and thresholds"
-            )
-        own = {"severities": self.severities, "thresholds": self.thresholds}
-        return {name: {**(given.get(name) or {}), **(own[name] or {})} for name in own}
-
-    def _tell(self, outcome: AuditOutcome) -> list[str]:
-        """Log what someone should read; all of it is returned."""
-        self.log.info(
-            "score %s (%s): %s findings, %s of %s slices quarantined", outcome.score.value,
-            outcome.score.level, len(outcome.failed), len(outcome.quarantined),
-            len(outcome.decisions),
-        )  # fmt: skip
-        if outcome.settled:
-            self.log.info(
-                "%s slices are published already and were judged as they are there",
-                len(outcome.settled),
-            )
-        for finding in outcome.failed[:_SHOWN]:
-            self.log.warning("%s %s", finding.told, finding.advice)
-        return [finding.told for finding in outcome.failed]
-
-    def _refuse(self, outcome: AuditOutcome, what: str) -> None:
-        """Raises QualityError where the policy lets nothing pass."""
-        bad = [d for d in outcome.quarantined if d.verdict is Verdict.FAIL]
-        if not bad:
-            return
-        reasons = [f"{d.account_id} {d.label}: {', '.join(d.reasons)}" for d in bad]
-        more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-        raise QualityError(
-            f"{what}: {'; '.join(reasons[:_NAMED])}{more}",
-            score=outcome.score.value or 0.0,
-            failed=reasons,
-        )
+    def _window(self, context: Mapping[str, Any]) -> Window:
+        today = datetime.fromtimestamp(config.state_store().clock.now(), UTC).date()
+        return _given(context) or Window(since=today - timedelta(days=self.last_days), until=today)
 
     def _expected(self, key: str) -> dict[str, str]:
         """Accounts of the plan's batches, with what kept one from being planned."""
@@ -257,33 +225,43 @@ class LiftosQualityGateOperator(LiftosOperator):
         return {_account_id(item): str(item.get("error", "")) for item in items}
 
 
-def own_suites(folder: str | None = None) -> list[OwnSuite]:
-    """Users' suites; ConfigurationError where the folder named, or a file of it, cannot be read."""
-    import os
-    from pathlib import Path
-
-    from airflow.sdk.configuration import conf
-
-    from airflow_provider_liftos.quality.own import read
-
-    if folder:
-        if not Path(folder).is_dir():
-            raise ConfigurationError(f"there is no folder {folder!r} of suites")
-        return read(Path(folder))
-    dags = conf.get("core", "dags_folder", fallback="") or ""
-    places = [Path(dags).parent if dags else None, os.environ.get("AIRFLOW_HOME")]
-    found = [Path(place) / "include" / "gx" for place in places if place]
-    return next((read(place) for place in found if place.is_dir()), [])
-
-
-def _object(text: str, conn_id: str) -> dict[str, Any]:
+def _given(context: Mapping[str, Any]) -> Window | None:
+    """The days of the run's params."""
+    params = context.get("params") or {}
+    given = [params.get(name) for name in ("since", "until")]
+    if not any(given):
+        return None
     try:
-        found = json.loads(text)
+        since, until = (date.fromisoformat(str(day)) for day in given)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"quality of connection {conn_id!r} is no JSON object")
-    return found
+        raise ConfigurationError(
+            f"since and until are {given[0]!r} and {given[1]!r}; they are dates, or neither is"
+        ) from None
+    return Window(since=since, until=until)
+
+
+def _together(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Of all organizations: sums, and the grade of the worst."""
+    graded = [one for one in told.values() if one["score"] is not None]
+    worst = min(graded, key=lambda one: one["score"], default={"score": None, "level": "unknown"})
+    return {
+        **{
+            name: sum(one[name] for one in told.values()) for name in ("rows", "entities", "failed")
+        },
+        "score": worst["score"],
+        "level": worst["level"],
+        "organizations": dict(told),
+    }
+
+
+def _tables(given: Sequence[str] | str | None) -> list[str] | None:
+    if given is None or given == USUAL:
+        return None
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _seconds(given: float | timedelta) -> float:
+    return given.total_seconds() if isinstance(given, timedelta) else float(given)
 
 
 def _account_id(item: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ because a day may be unusual and true. Who wants such days held back says so in 
 Besides what was shown and spent, what showing cost is compared: a price moves far less from day to
 day than either, so that spend which is wrong by itself stands out of it.
 
-The constants were fixed before they were measured (see ``seasons``).
+The constants were fixed before they were measured (see ``seasons``). ``BASELINES`` are two ways to
+say what is usual; the weekdays' medians are taken unless somebody asks for the other.
 """
 
 from __future__ import annotations
@@ -18,18 +19,16 @@ from dataclasses import dataclass
 from datetime import date
 
 from airflow_provider_liftos.engine.manifest import Manifest
-from airflow_provider_liftos.quality import delivery, seasons
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.quality import delivery, seasons, stl
+from airflow_provider_liftos.quality.compared import IN_SEASON, PRICE, Compared
 from airflow_provider_liftos.quality.days import Reader
 from airflow_provider_liftos.quality.delivery import METRICS, NOTHING, Delivery
 from airflow_provider_liftos.quality.findings import Finding, Status
 from airflow_provider_liftos.quality.rules import Dimension, Judges, Rule, Severity
-from airflow_provider_liftos.quality.seasons import DAY, Departure, Way
+from airflow_provider_liftos.quality.seasons import DAY, Baseline, Departure, LikeWeekdays, Way
 from airflow_provider_liftos.quality.settled import Standing
 
-PRICE = "cpm"
-"""What a thousand impressions cost, on days on which something was shown and spent."""
-IN_SEASON = ("impressions", "spend", PRICE)
-"""Metrics whose days are compared."""
 MATERIAL = 0.20
 """A campaign is told of if it moves the account's day by this share at the limit; what departs
 twice as far, by a quarter of it, and so on. Silence of one that was never silent needs no share."""
@@ -75,6 +74,8 @@ CLICKS_WERE_SHOWN = _rule(
     "Compare the day with the platform's own interface; invalid clicks are taken back later.",
 )  # fmt: skip
 RULES = (NO_SUDDEN_JUMP, NO_SUDDEN_DROP, NO_GAP, CLICKS_WERE_SHOWN)
+MEDIAN, STL = "median", "stl"
+BASELINES: Mapping[str, Baseline] = {MEDIAN: LikeWeekdays, STL: stl.Stl}
 _OF_WAY = {Way.JUMP: NO_SUDDEN_JUMP, Way.DROP: NO_SUDDEN_DROP, Way.GAP: NO_GAP}
 
 
@@ -123,18 +124,21 @@ def find(
     standing: Mapping[str, Standing] | None = None,
     severities: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    baseline: str = MEDIAN,
 ) -> tuple[Finding, ...]:
     """A finding per rule and account whose campaigns' report came in full.
 
     ``standing`` are slices that are published already; None says that all are. ``severities`` are
-    taken instead of those by size, ``thresholds`` (in MADs) tolerate more than the limit. Raises
-    WarehouseError as the warehouse does.
+    taken instead of those by size, ``thresholds`` (in MADs) tolerate more than the limit.
+    ``baseline`` is one of ``BASELINES``. Raises WarehouseError as the warehouse does.
     """
     asked: dict[str, set[date]] = {}
     for result in filter(delivery.is_ours, manifest.slices):
         asked.setdefault(result.slice.account_id, set()).update(result.slice.window.dates())
     days = {day for of_account in asked.values() for day in of_account}
-    terms = _Terms(severities=severities or {}, thresholds=thresholds or {})
+    terms = _Terms(
+        severities=severities or {}, thresholds=thresholds or {}, baseline=BASELINES[baseline]
+    )
     return tuple(
         finding
         for one in delivery.read(warehouse, manifest, standing, days)
@@ -142,12 +146,23 @@ def find(
     )
 
 
-def anomalies(one: Delivery, judged: Collection[date]) -> list[Anomaly]:
+def check_baseline(name: str) -> str:
+    """The name; ConfigurationError if there is no such baseline, or it is not installed."""
+    if name not in BASELINES:
+        raise ConfigurationError(f"no baseline {name!r}; baselines are {', '.join(BASELINES)}")
+    if name == STL:
+        stl.prepare()
+    return name
+
+
+def anomalies(
+    one: Delivery, judged: Collection[date], baseline: Baseline = LikeWeekdays
+) -> list[Anomaly]:
     """What is odd about the ``judged`` days of an account, the gravest first."""
     known = sorted(day for day in judged if day in one.days)
     if not known:
         return []
-    found = [*_out_of_season(one, known), *_unlawful(one, known)]
+    found = [*_out_of_season(one, known, baseline), *_unlawful(one, known)]
     return sorted(found, key=lambda a: (-a.severity.weight, -a.episode.size))
 
 
@@ -161,6 +176,7 @@ class _Terms:
 
     severities: Mapping[str, str]
     thresholds: Mapping[str, float]
+    baseline: Baseline
 
     def tolerates(self, anomaly: Anomaly) -> bool:
         return anomaly.episode.size < self.thresholds.get(anomaly.rule.name, 0.0)
@@ -172,8 +188,9 @@ class _Terms:
 def _findings(
     platform: str, one: Delivery, judged: Sequence[date], terms: _Terms
 ) -> Iterator[Finding]:
-    found = [anomaly for anomaly in anomalies(one, judged) if not terms.tolerates(anomaly)]
-    compared = _Compared(one, "").any_expected(judged)
+    odd = anomalies(one, judged, terms.baseline)
+    found = [anomaly for anomaly in odd if not terms.tolerates(anomaly)]
+    compared = Compared(one, "", terms.baseline).any_expected(judged)
     subject_days = max(1, len(judged) * (1 + len(one.campaigns)))
     for rule in RULES:
         own = [anomaly for anomaly in found if anomaly.rule is rule]
@@ -191,87 +208,16 @@ def _findings(
         )  # fmt: skip
 
 
-class _Compared:
-    """Days of an account or a campaign without what cannot be compared, for each day to judge."""
-
-    def __init__(self, one: Delivery, campaign_id: str) -> None:
-        self._one = one
-        self._campaigns = [campaign_id] if campaign_id else list(one.campaigns)
-        self._cohorts = [
-            cohort for cohort in one.cohorts if not campaign_id or cohort.campaign_id == campaign_id
-        ]
-        self._kept: dict[tuple[str, frozenset[object]], dict[date, float]] = {}
-        self._spreads: dict[tuple[str, frozenset[object]], seasons.Spread | None] = {}
-
-    def values(self, metric: str, day: date) -> tuple[dict[date, float], seasons.Spread | None]:
-        """The series that the day is compared in, and how wide it spreads."""
-        without = frozenset(cohort for cohort in self._cohorts if cohort.differs(day))
-        stopped = frozenset(c for c in self._campaigns if self._silent(c, day))
-        key = (metric, without | stopped)
-        if key not in self._kept:
-            self._kept[key] = self._series(metric, without, stopped)
-            self._spreads[key] = seasons.spread(self._kept[key], day)
-        return self._kept[key], self._spreads[key]
-
-    def any_expected(self, judged: Collection[date]) -> bool:
-        """Whether there is enough history for any of the days."""
-        return any(
-            seasons.expected(self.values(metric, day)[0], day) is not None
-            for metric in IN_SEASON
-            for day in judged
-        )
-
-    def _silent(self, campaign_id: str, day: date) -> bool:
-        """Whether the campaign has stopped, and is there neither on the day nor later.
-
-        One that delivered later had not stopped yet: its silence is a gap.
-        """
-        if campaign_id not in self._one.stopped:
-            return False
-        days = self._one.campaigns.get(campaign_id, {})
-        return not any(any(totals) for on, totals in days.items() if on >= day)
-
-    def _series(
-        self, metric: str, without: Collection[delivery.Cohort], stopped: Collection[str]
-    ) -> dict[date, float]:
-        if metric != PRICE:
-            return self._totals(METRICS.index(metric), without, stopped)
-        shown = self._totals(METRICS.index("impressions"), without, stopped)
-        spent = self._totals(METRICS.index("spend"), without, stopped)
-        return {
-            day: 1000 * spent[day] / count
-            for day, count in shown.items()
-            if count > 0 and spent[day] > 0
-        }
-
-    def _totals(
-        self, metric: int, without: Collection[delivery.Cohort], stopped: Collection[str]
-    ) -> dict[date, float]:
-        series = dict.fromkeys(self._one.days, 0.0)
-        for campaign_id in self._campaigns:
-            if campaign_id in stopped:
-                continue
-            for day, totals in self._one.campaigns.get(campaign_id, {}).items():
-                series[day] += totals[metric]
-        for cohort in without:
-            if cohort.campaign_id in stopped:
-                continue
-            for day, totals in self._one.cohorts[cohort].items():
-                if day in series:
-                    series[day] = max(0.0, series[day] - totals[metric])
-        return series
-
-
-def _out_of_season(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
+def _out_of_season(one: Delivery, judged: Sequence[date], baseline: Baseline) -> Iterator[Anomaly]:
     """Episodes of the account, and of campaigns on days on which the account is not odd itself."""
     first = judged[0]
     days = [first - DAY * n for n in range(BEFORE, 0, -1) if first - DAY * n in one.days]
     days += judged
-    account = _Compared(one, "")
+    account = Compared(one, "", baseline)
     of_account = {day: worst for day in days if (worst := _worst(account, day))}
     through: dict[date, str] = {}
     for campaign_id in one.campaigns:
-        campaign = _Compared(one, campaign_id)
+        campaign = Compared(one, campaign_id, baseline)
         odd = {}
         for day in days:
             worst, whole = _worst(campaign, day), of_account.get(day)
@@ -288,34 +234,33 @@ def _out_of_season(one: Delivery, judged: Sequence[date]) -> Iterator[Anomaly]:
     yield from _told(of_account, first, through=through)
 
 
-def _worst(compared: _Compared, day: date) -> tuple[str, Departure] | None:
+def _worst(compared: Compared, day: date) -> tuple[str, Departure] | None:
     """The metric that departs the furthest on a day."""
     worst: tuple[str, Departure] | None = None
     for metric in IN_SEASON:
-        values, spread = compared.values(metric, day)
-        found = seasons.departure(values, day, spread) if day in values else None
+        found = compared.series(metric, day).departure(day)
         if found and (worst is None or found.size > worst[1].size):
             worst = metric, found
     return worst
 
 
 def _matters(
-    metric: str, found: Departure, campaign: _Compared, account: _Compared, day: date
+    metric: str, found: Departure, campaign: Compared, account: Compared, day: date
 ) -> bool:
-    usually = campaign.values(metric, day)[1]
+    usually = campaign.series(metric, day).spread
     if found.way is Way.GAP and usually is not None and usually.always:
         return True
     total, excess = _moved(metric, found, campaign, day)
-    usual = seasons.expected(account.values(total, day)[0], day)
+    usual = account.series(total, day).usual.expected(day)
     needed = MATERIAL * (seasons.LIMIT / max(found.size, seasons.LIMIT)) ** 2
     return usual is not None and excess >= needed * usual
 
 
-def _moved(metric: str, found: Departure, compared: _Compared, day: date) -> tuple[str, float]:
+def _moved(metric: str, found: Departure, compared: Compared, day: date) -> tuple[str, float]:
     """Which total a departure moves, and by how much; a price moves what was spent."""
     if metric != PRICE:
         return metric, abs(found.excess)
-    shown = compared.values("impressions", day)[0].get(day, 0.0)
+    shown = compared.series("impressions", day).values.get(day, 0.0)
     return "spend", abs(found.excess) * shown / 1000
 
 

@@ -7,7 +7,7 @@ publishes, deletes or discards: a quarantined slice leaves published days as the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -36,13 +36,14 @@ from airflow_provider_liftos.quality.history import History
 from airflow_provider_liftos.quality.own import OwnSuite
 from airflow_provider_liftos.quality.policy import Policy, by_account, decide
 from airflow_provider_liftos.quality.remedies import advice
-from airflow_provider_liftos.quality.rows import RowVerdict, judge_rows, verdict
+from airflow_provider_liftos.quality.rows import NOT_JUDGED, RowVerdict, judge_rows, verdict
 from airflow_provider_liftos.quality.rules import ROW_RULES, Rule, catalogue, relation_rules
 from airflow_provider_liftos.quality.score import Score, score
 from airflow_provider_liftos.quality.snapshots import Snapshots
 
 TableOf = Callable[[SliceResult], str]
-_OF_EXTRACTION = frozenset({"slice_complete", "rows_kept", "rows_loaded"})
+_OF_EXTRACTION = frozenset({"slice_complete", "rows_kept", "rows_loaded", "values_readable"})
+"""Rules that nothing can be said of any more, once rows are published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ def audit(
     severities: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float] | None = None,
     own: Sequence[OwnSuite] = (),
+    baseline: str = anomalies.MEDIAN,
     seen: days.LoadedDays | None = None,
     table_of: TableOf | None = None,
     staging: Staging | None = None,
@@ -113,10 +115,12 @@ def audit(
     ``exact`` names reports whose breakdown values partition every row; ``coverage`` says what rows
     of a report may lack by the platform's own rules. ``quality`` is what the platform declares of
     good data, ``restatement_days`` for how long it restates a day. ``severities`` regrades rules by
-    name, ``thresholds`` says what some tolerate (see ``Rule``), ``own`` are a user's suites.
+    name, ``thresholds`` says what some tolerate (see ``Rule``), ``own`` are a user's suites,
+    ``baseline`` says what unusual days are held against (see ``anomalies``).
     With ``seen``, days as people see them, nothing is under audit: the manifest is of what is
-    published, and nothing is asked of how it came. ``staging`` is where the manifest's files are;
-    without it they are taken to be paths of this host, as they were when they were loaded.
+    published, its entities included, and nothing is asked of how it came. ``staging`` is where the
+    manifest's files are; without it they are taken to be paths of this host, as they were when they
+    were loaded.
 
     Raises:
         ConfigurationError: a rule that is to be changed, or its severity, does not exist.
@@ -134,7 +138,11 @@ def audit(
     known = days.published_days(warehouse, manifest) if previous is None else previous
     accounts = [a.account_id if isinstance(a, Account) else a for a in expected_accounts]
     reasons = {**dict.fromkeys(accounts, facts.NO_SLICE), **(unplanned or {})}
-    missing = facts.missing(manifest, reasons)
+    # Published entities are no sign that an account's reports came, nor a snapshot under audit.
+    asked = manifest if seen is None else replace(
+        manifest, slices=tuple(result for result in manifest.slices if result.slice.report)
+    )  # fmt: skip
+    missing = facts.missing(asked, reasons)
     loaded, standing = run.sums(seen)
     same: dict[str, Any] = {
         "manifest": manifest, "loaded": loaded, "published": known, "standing": standing,
@@ -147,15 +155,16 @@ def audit(
             History(**same, restatement_days=restatement_days),
         ),
         *run.account_findings(
-            accounts_present=facts.accounts_present(manifest, reasons),
+            accounts_present=facts.accounts_present(asked, reasons),
             platforms_agree=peers.agreement(manifest, loaded, peers.others(warehouse, manifest)),
         ),
         *anomalies.find(
             warehouse,
-            manifest,
+            asked,
             standing=standing if seen is None else None,
             severities=severities,
             thresholds=thresholds,
+            baseline=baseline,
         ),
     )
     scores = {account: score(found) for account, found in sorted(by_account(findings).items())}
@@ -266,7 +275,11 @@ class _Run:
             for rule in (*ROW_RULES, *relation_rules(table)):
                 mine = [check for check in checks if check.rule == rule.name]
                 if mine:
-                    said = verdict(rules[rule.name], mine, number, tallies)
+                    said = (
+                        verdict(rules[rule.name], mine, number, tallies)
+                        if self._told_of(rule.name)
+                        else NOT_JUDGED
+                    )
                     yield self._of_rows(rules[rule.name], said, result)
             for suite in own:
                 if not suite.concerns(self._manifest.platform, name, result):
@@ -297,8 +310,8 @@ class _Run:
     def slice_findings(self, known: facts.Facts, past: History) -> Iterator[Finding]:
         """Rules over whole slices."""
         numbers = list(self._slice_numbers(known, past))
-        suite = suites.number_suite("slices", suites.SLICE_LIMITS, self._rules)
-        for row, rule, status, note in _judge_numbers(numbers, suite, suites.SLICE_LIMITS):
+        found = _judge_numbers(numbers, "slices", suites.SLICE_LIMITS, self._rules)
+        for row, rule, status, note in found:
             yield self._finding(
                 self._rules[rule], status, self._manifest.slices[row], observed=note,
                 failing_share=float(status is Status.FAILED),
@@ -310,11 +323,7 @@ class _Run:
         of_streams = Snapshots(manifest=self._manifest, delivered=known.loaded)
         for name, result in zip(self._tables, self._manifest.slices, strict=True):
             if result.slice.report:
-                yield {
-                    rule: number
-                    for rule, number in (known.numbers(result) | past.numbers(result)).items()
-                    if self._extracted or rule not in _OF_EXTRACTION
-                }
+                yield self._told(known.numbers(result) | past.numbers(result))
                 continue
             if name not in TABLES:
                 yield {}
@@ -325,7 +334,14 @@ class _Run:
             numbers = of_streams.numbers(result, rows, living.get(account, 0), standing)
             if rows and result.status == "complete":
                 numbers["hierarchy_intact"] = self._hierarchy(result)
-            yield numbers
+            yield self._told(numbers)
+
+    def _told(self, numbers: dict[str, facts.Number]) -> dict[str, facts.Number]:
+        return {rule: number for rule, number in numbers.items() if self._told_of(rule)}
+
+    def _told_of(self, rule: str) -> bool:
+        """Whether anything can be said by the rule."""
+        return self._extracted or rule not in _OF_EXTRACTION
 
     def _hierarchy(self, result: SliceResult) -> facts.Number:
         account = result.slice.account_id
@@ -336,7 +352,9 @@ class _Run:
 
         def orphans(owner: Owner) -> hierarchy.Orphans:
             if owner not in self._orphans:
-                self._orphans[owner] = hierarchy.orphans(self._warehouse, self._manifest, owner)
+                self._orphans[owner] = hierarchy.orphans(
+                    self._warehouse, self._manifest, owner, seen=not self._extracted
+                )
             return self._orphans[owner]
 
         return hierarchy.number(result, self._quality.hierarchy, known, orphans)
@@ -344,8 +362,9 @@ class _Run:
     def _entities(self, name: str) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
         """By account, rows and rows too many under audit, and how many live as published."""
         if name not in self._snapshots:
+            judged = days.loaded_entities if self._extracted else days.seen_entities
             self._snapshots[name] = (
-                days.loaded_entities(self._warehouse, self._manifest, TABLES[name]),
+                judged(self._warehouse, self._manifest, TABLES[name]),
                 days.current_entities(self._warehouse, self._manifest, TABLES[name]),
             )
         return self._snapshots[name]
@@ -365,8 +384,8 @@ class _Run:
             {rule: of_rule[name] for rule, of_rule in numbers.items() if name in of_rule}
             for name in accounts
         ]
-        suite = suites.number_suite("accounts", suites.ACCOUNT_LIMITS, self._rules)
-        for row, rule, status, note in _judge_numbers(rows, suite, suites.ACCOUNT_LIMITS):
+        found = _judge_numbers(rows, "accounts", suites.ACCOUNT_LIMITS, self._rules)
+        for row, rule, status, note in found:
             yield self._finding(
                 self._rules[rule], status, accounts[row], observed=note,
                 number=rows[row].get(rule, facts.NOTHING)[0],
@@ -401,20 +420,26 @@ class _Run:
 
 def _judge_numbers(
     numbers: Sequence[Mapping[str, facts.Number]],
-    suite: Mapping[str, Any],
+    name: str,
     limits: Mapping[str, float],
+    rules: Mapping[str, Rule],
 ) -> Iterator[tuple[int, str, Status, str]]:
-    """Row, rule, status and note for each number; what is no number does not apply."""
+    """Row, rule, status and note for each number; what is no number does not apply.
+
+    Rules without any number are not asked about: every expectation has a price of its own.
+    """
     if not numbers:
         return
     frame = frames.numbers_frame(facts.columns(numbers, limits))
-    judgements = gx.judge(frame, suite)
+    applies = {rule: frame[rule].notna() for rule in limits}
+    asked = {rule: limit for rule, limit in limits.items() if applies[rule].any()}
+    judgements = gx.judge(frame, suites.number_suite(name, asked, rules))
     for rule in limits:
-        judgement, applies = judgements[rule], frame[rule].notna()
+        judgement = judgements.get(rule, gx.Judgement(id=rule))
         broken = set(judgement.broken)
         for row, of_row in enumerate(numbers):
             value, note = of_row.get(rule, facts.NOTHING)
-            if not applies[row]:
+            if not applies[rule][row]:
                 yield row, rule, Status.NOT_APPLICABLE, ""
             elif judgement.raised:
                 yield row, rule, Status.NOT_EVALUATED, judgement.raised

@@ -226,6 +226,26 @@ def loaded_entities(
     return {account: (int(rows), int(duplicates)) for account, rows, duplicates in found}
 
 
+def seen_entities(
+    warehouse: Reader, manifest: Manifest, table: Table
+) -> dict[str, tuple[int, int]]:
+    """Living entities as they are published, and versions that another of theirs overlaps."""
+    ident = warehouse.layout.capabilities.ident
+    account, since, until = (ident(name) for name in ("account_id", "valid_from", "valid_to"))
+    open_last = f"CASE WHEN {until} IS NULL THEN 1 ELSE 0 END, {until}"
+    key = ", ".join(ident(name) for name in table.key)
+    found = warehouse.query(
+        f"SELECT {account}, SUM(CASE WHEN {until} IS NULL AND NOT {ident('is_deleted')}"
+        f" THEN 1 ELSE 0 END), SUM(CASE WHEN {until} IS NULL AND then_from IS NOT NULL"
+        f" OR {until} > then_from THEN 1 ELSE 0 END) FROM (SELECT {account}, {until},"
+        f" {ident('is_deleted')}, LEAD({since}) OVER (PARTITION BY {key} ORDER BY {since},"
+        f" {open_last}) AS then_from FROM {warehouse.layout.published(table.name)}"
+        f" WHERE {_scope(ident)}) AS versions GROUP BY {account}",
+        (manifest.org_id, manifest.platform),
+    )
+    return {one: (int(rows), int(overlaps)) for one, rows, overlaps in found if rows}
+
+
 def current_entities(warehouse: Reader, manifest: Manifest, table: Table) -> dict[str, int]:
     """How many entities of each account are published as living."""
     ident = warehouse.layout.capabilities.ident

@@ -1,50 +1,54 @@
-"""Auditing what people see already: any days of a platform's published reports, of any loads.
+"""Auditing what people see already: days of a platform's reports, of any loads, and its entities.
 
 The rows are written to files first, in pieces, so that the same rules judge them in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_liftos.engine.manifest import File, Manifest, SliceResult
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
-from airflow_provider_liftos.model.unified import PERFORMANCE, Column, Kind
+from airflow_provider_liftos.model.unified import PERFORMANCE
+from airflow_provider_liftos.quality import published_entities
 from airflow_provider_liftos.quality.days import LoadedDays, Reader, key_of, seen_days
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-AT_ONCE = 20_000
-"""Rows held at once, some 50 MB; a day of one account and report is never divided."""
+from airflow_provider_liftos.quality.rowfiles import AT_ONCE, write
 
 LOAD_ID = "published"
-_ALWAYS_NULL = frozenset({"breakdowns"})  # no rule reads it
+_COLUMNS = [c for c in PERFORMANCE.columns if c.name != "breakdowns"]  # which no rule reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Published days as a manifest whose files hold copies of the rows, and their sums."""
+    """What is published as a manifest whose files hold copies of the rows, and days' sums."""
 
     manifest: Manifest
     days: LoadedDays
     accounts: Mapping[str, Account]
 
 
-def copy(warehouse: Reader, platform: Platform, org_id: str, window: Window, folder: Path) -> Seen:
-    """Copy the published rows of a window into ``folder``.
+def copy(
+    warehouse: Reader,
+    platform: Platform,
+    org_id: str,
+    window: Window,
+    folder: Path,
+    *,
+    is_mock: bool = False,
+) -> Seen:
+    """Copy the published rows of a window, and entities as they are now, into ``folder``.
 
     Raises:
         WarehouseError: the warehouse cannot be asked.
     """
-    accounts = _accounts(warehouse, platform.name, org_id)
-    plain = Manifest(org_id=org_id, platform=platform.name, load_id=LOAD_ID)
+    accounts = living_accounts(warehouse, platform.name, org_id)
+    plain = Manifest(org_id=org_id, platform=platform.name, load_id=LOAD_ID, is_mock=is_mock)
     results = []
     for number, (key, rows) in enumerate(_published(warehouse, plain, window).items()):
         account = accounts.get(key[0]) or Account(account_id=key[0], timezone="")
@@ -57,7 +61,8 @@ def copy(warehouse: Reader, platform: Platform, org_id: str, window: Window, fol
             SliceResult(slice=cut, status="complete", as_of=0.0, account=account,
                         staged=tuple(files), normalized=True)
         )  # fmt: skip
-    manifest = replace(plain, slices=tuple(results))
+    entities = published_entities.copy(warehouse, plain, accounts, window, folder)
+    manifest = replace(plain, slices=(*results, *entities))
     keys = {key_of(result) for result in results}
     seen = seen_days(warehouse, manifest, window.since, window.until)
     return Seen(
@@ -67,7 +72,18 @@ def copy(warehouse: Reader, platform: Platform, org_id: str, window: Window, fol
     )
 
 
-def _accounts(warehouse: Reader, platform: str, org_id: str) -> dict[str, Account]:
+def organizations(warehouse: Reader, platform: str) -> list[str]:
+    """Organizations of which anything of a platform is published, in order."""
+    ident = warehouse.layout.capabilities.ident
+    found = warehouse.query(
+        f"SELECT DISTINCT {ident('org_id')} FROM {warehouse.layout.published('loads')}"
+        f" WHERE {ident('platform')} = ?",
+        (platform,),
+    )
+    return sorted(org_id for (org_id,) in found)
+
+
+def living_accounts(warehouse: Reader, platform: str, org_id: str) -> dict[str, Account]:
     """Accounts that are known and not deleted."""
     ident = warehouse.layout.capabilities.ident
     names = ("account_id", "name", "currency", "timezone", "status")
@@ -118,15 +134,10 @@ def _files(
     rows: Mapping[date, int],
     base: Path,
 ) -> Iterator[File]:
-    import pyarrow.parquet as pq
-
     for part, (since, until) in enumerate(_pieces(rows)):
-        table = _table(warehouse, manifest, cut, since, until)
-        if not table.num_rows:
-            continue
-        where = base.with_name(f"{base.name}-{part}.parquet")
-        pq.write_table(table, where, compression="zstd")
-        yield File(path=str(where), rows=table.num_rows, bytes=where.stat().st_size, sha256="")
+        found = _rows(warehouse, manifest, cut, since, until)
+        if found:
+            yield write(_COLUMNS, found, base.with_name(f"{base.name}-{part}.parquet"))
 
 
 def _pieces(rows: Mapping[date, int]) -> Iterator[tuple[date, date]]:
@@ -142,35 +153,16 @@ def _pieces(rows: Mapping[date, int]) -> Iterator[tuple[date, date]]:
         yield first, last
 
 
-def _table(warehouse: Reader, manifest: Manifest, cut: Slice, since: date, until: date) -> pa.Table:
-    import pyarrow as pa
-
-    columns = [c for c in PERFORMANCE.columns if c.name not in _ALWAYS_NULL]
+def _rows(
+    warehouse: Reader, manifest: Manifest, cut: Slice, since: date, until: date
+) -> list[tuple[Any, ...]]:
     ident = warehouse.layout.capabilities.ident
     key = ("org_id", "platform", "account_id", "report", "level")
-    found = warehouse.query(
-        f"SELECT {', '.join(ident(c.name) for c in columns)}"
+    return warehouse.query(
+        f"SELECT {', '.join(ident(c.name) for c in _COLUMNS)}"
         f" FROM {warehouse.layout.published(PERFORMANCE.name)}"
         f" WHERE {' AND '.join(f'{ident(name)} = ?' for name in key)}"
         f" AND {ident('date')} BETWEEN ? AND ?",
         (manifest.org_id, manifest.platform, cut.account_id, cut.report and cut.report.name,
          cut.level, since, until),
     )  # fmt: skip
-    values: Sequence[Collection[Any]] = list(zip(*found, strict=True)) or [()] * len(columns)
-    arrays = [_array(column, part) for column, part in zip(columns, values, strict=True)]
-    table = pa.Table.from_arrays(arrays, names=[c.name for c in columns])
-    return table.append_column("unreadable", pa.array([0] * table.num_rows, pa.int32()))
-
-
-def _array(column: Column, values: Collection[Any]) -> pa.Array:
-    import json
-
-    import pyarrow as pa
-
-    if column.kind is Kind.JSON:  # some engines give objects
-        values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
-    kinds = {
-        Kind.DATE: pa.date32(), Kind.TIMESTAMP: pa.timestamp("us", "UTC"), Kind.INT: pa.int64(),
-        Kind.DECIMAL: pa.decimal128(18, 6), Kind.MONEY: pa.decimal128(18, 6), Kind.BOOL: pa.bool_(),
-    }  # fmt: skip
-    return pa.array(list(values), kinds.get(column.kind, pa.string()))

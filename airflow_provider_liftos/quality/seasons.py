@@ -11,11 +11,12 @@ them on seeds that had no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from statistics import median
+from typing import Protocol
 
 WEEKS = 12
 """How many weeks before a day are looked at."""
@@ -88,6 +89,35 @@ class Spread:
     always: bool
 
 
+class Usual(Protocol):
+    """What is usual of one series."""
+
+    def expected(self, day: date) -> float | None:
+        """What the day should be; None where nothing is expected of it."""
+
+    def spread(self, before: date) -> Spread | None:
+        """How far days lie from what they should be; None where nothing is expected of any."""
+
+
+Baseline = Callable[[Values], Usual]
+"""Finds out what is usual of a series."""
+
+
+class LikeWeekdays:
+    """The usual baseline: medians of like weekdays."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def expected(self, day: date) -> float | None:
+        """See the function."""
+        return expected(self._values, day)
+
+    def spread(self, before: date) -> Spread | None:
+        """See the function."""
+        return spread(self._values, before)
+
+
 def expected(values: Values, day: date) -> float | None:
     """The median of like weekdays with delivery; None where there are too few."""
     like = [values.get(day - _WEEK * number, 0.0) for number in range(1, WEEKS + 1)]
@@ -118,9 +148,10 @@ def spread(values: Values, before: date) -> Spread | None:
     )
 
 
-def departure(values: Values, day: date, usual: Spread | None) -> Departure | None:
-    """How a known day departs, if it does."""
-    should = expected(values, day) if usual else None
+def departure(
+    values: Values, day: date, usual: Spread | None, should: float | None
+) -> Departure | None:
+    """How a known day departs from what it should be, if it does."""
     if usual is None or should is None:
         return None
     observed = values[day]

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.anomalies [FIRST LAST]``: how often anomalies are told wrongly, or missed.
+"""``python -m tests.bench.anomalies [FIRST LAST [BASELINE]]``: how often anomalies are told wrongly, or missed.
 
 Clean days of the sandbox, of seeds that had no part in choosing the constants: those were chosen on
 seeds 1 to 10, and earlier rules were measured on others below 203. Each seed is five
@@ -18,7 +18,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 
-from airflow_provider_liftos.quality.anomalies import MATERIAL, Anomaly, anomalies
+from airflow_provider_liftos.quality.anomalies import (
+    BASELINES,
+    MATERIAL,
+    MEDIAN,
+    Anomaly,
+    anomalies,
+)
 from airflow_provider_liftos.quality.delivery import METRICS, Cohort, Days, Delivery
 from airflow_provider_liftos.quality.seasons import LIMIT, Way
 from airflow_provider_liftos.sandbox import dataset
@@ -205,15 +211,15 @@ ALL = "all, of any weight"
 MATTERING = f"moving the account's day by {MOVING:.0%} or more"
 
 
-def measure(seeds: Sequence[int], platform: str = "meta") -> Tally:
+def measure(seeds: Sequence[int], platform: str = "meta", baseline: str = MEDIAN) -> Tally:
     """False alarms and recall."""
-    tally = Tally(planted=Counter(), told=Counter())
+    tally, usual = Tally(planted=Counter(), told=Counter()), BASELINES[baseline]
     for seed in seeds:
         for number, scene in enumerate(scenes(seed, platform)):
             tally.months += 1
-            tally.alarms += len(anomalies(scene.delivery, scene.judged))
+            tally.alarms += len(anomalies(scene.delivery, scene.judged, usual))
             for planted, delivery in plant(scene, random.Random(f"{seed} {number}")):
-                told = seen(planted, anomalies(delivery, scene.judged))
+                told = seen(planted, anomalies(delivery, scene.judged, usual))
                 for kind in _kinds(planted):
                     tally.planted[kind] += 1
                     tally.told[kind] += told
@@ -234,9 +240,11 @@ def _kinds(planted: Planted) -> Iterator[str]:
 
 def main() -> None:
     first, last = (int(a) for a in sys.argv[1:3]) if len(sys.argv) > 2 else (FIRST_SEED, LAST_SEED)
+    baseline = sys.argv[3] if len(sys.argv) > 3 else MEDIAN
     for platform in PLATFORMS:
-        tally = measure(range(first, last + 1), platform)
-        print(f"{platform}, seeds {first} to {last}, limit {LIMIT} MADs, weight {MATERIAL}")
+        tally = measure(range(first, last + 1), platform, baseline)
+        print(f"{platform}, seeds {first} to {last}, baseline {baseline}, limit {LIMIT} MADs,"
+              f" weight {MATERIAL}")  # fmt: skip
         print(
             f"  false alarms: {tally.alarms} in {tally.months} account-months, {tally.rate():.2f}"
         )

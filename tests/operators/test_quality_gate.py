@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from sqlalchemy import select
 
 from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
+from airflow_provider_liftos.state.ledger import Ledger
 from airflow_provider_liftos.state.tables import quality_results, quality_scores
 from tests.operators.test_partial import Partial
 
@@ -147,3 +148,63 @@ def test_own_suites_beside_the_dags_are_picked_up(liftos, monkeypatch):
     assert run.results(rule="cheap", status="failed")
     with pytest.raises(AirflowFailException, match="no folder '/nowhere' of suites"):
         run.gate(*run.loaded_run(), suites_folder="/nowhere")
+
+
+def test_alone_it_grades_entities_and_every_organization(liftos):
+    run = Gate(liftos)
+    loaded, planned = run.loaded_run()
+    run.published(run.gate(loaded, planned))
+    known = run.gate()
+    entities = run.warehouse("SELECT count(*) FROM liftos.campaigns WHERE valid_to IS NULL")[0][0]
+    assert known["entities"] >= entities > 0
+    assert list(known["organizations"]) == ["default"]
+    run.warehouse(
+        "INSERT INTO liftos.campaigns BY NAME (SELECT * REPLACE ('other' AS org_id)"
+        " FROM liftos.campaigns)"
+    )
+    run.warehouse(
+        "INSERT INTO liftos.loads BY NAME (SELECT * REPLACE ('other' AS org_id) FROM liftos.loads)"
+    )
+    run.warehouse(
+        "INSERT INTO liftos.campaigns BY NAME (SELECT * REPLACE (valid_from - INTERVAL 1 DAY AS"
+        " valid_from) FROM liftos.campaigns WHERE org_id = 'other' LIMIT 1)"
+    )
+    assert run.gate()["failed"] == known["failed"], "another organization is no business of ours"
+    both = run.gate(organizations="all")
+    assert list(both["organizations"]) == ["default", "other"]
+    assert both["organizations"]["default"]["failed"] == known["failed"]
+    assert both["score"] == both["organizations"]["other"]["score"] < known["score"]
+    [found] = run.results(rule="key_unique", status="failed")
+    assert (found["org_id"], found["report"]) == ("other", "campaigns")
+    with pytest.raises(AirflowFailException, match="published data does not pass the audit"):
+        run.gate(organizations=["other", "default"], on_block="fail")
+    entries = Ledger(liftos.store, "default").rows(phase="audit", limit=1)
+    assert entries[0].status == "success", "a bad organization holds up no other"
+
+
+def test_a_connection_changes_rules_for_its_own_organization_only(liftos):
+    liftos.connect("liftos_meta_default", extra={"quality": {"severities": {"key_unique": "low"}}})
+    run = Gate(liftos)
+    loaded, planned = run.loaded_run()
+    run.published(run.gate(loaded, planned))
+    run.warehouse(
+        "INSERT INTO liftos.loads BY NAME (SELECT * REPLACE ('other' AS org_id) FROM liftos.loads)"
+    )
+    run.gate(organizations="all")
+    graded = {
+        row["org_id"]: row["severity"]
+        for row in run.results(rule="key_unique", report="basic")
+        if row["id"].startswith("published")
+    }
+    assert graded == {"default": "low", "other": "critical"}
+
+
+def test_a_baseline_that_does_not_exist_is_refused(liftos):
+    run = Gate(liftos)
+    loaded, planned = run.loaded_run()
+    with pytest.raises(AirflowFailException, match="no baseline 'mean'; baselines are median, stl"):
+        run.gate(loaded, planned, baseline="mean")
+    liftos.connect("liftos_meta_default", extra={"quality": {"baseline": "mode"}})
+    with pytest.raises(AirflowFailException, match="no baseline 'mode'"):
+        run.gate(loaded, planned)
+    assert run.gate(loaded, planned, baseline="median")["quarantined"] == 0

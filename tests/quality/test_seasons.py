@@ -22,8 +22,12 @@ def series(weeks: int = 12, *, noise: float = 0.05, until: date = MONDAY) -> dic
     }
 
 
+def departure(values: dict[date, float], day: date, usual: Spread | None) -> Departure | None:
+    return seasons.departure(values, day, usual, seasons.expected(values, day))
+
+
 def judge(values: dict[date, float], day: date = MONDAY) -> Departure | None:
-    return seasons.departure(values, day, seasons.spread(values, day))
+    return departure(values, day, seasons.spread(values, day))
 
 
 def test_a_quiet_weekend_is_expected_to_be_quiet() -> None:
@@ -53,10 +57,10 @@ def test_the_size_is_in_median_distances_of_like_days() -> None:
 def test_a_day_at_the_limit_departs_and_one_below_does_not() -> None:
     values, usual = series(noise=0.0), Spread(below=0.1, above=0.2, steady=True, always=True)
     for size, way in ((seasons.LIMIT + 1e-9, Way.JUMP), (seasons.LIMIT - 1e-9, None)):
-        found = seasons.departure(values | {MONDAY: 100 * (1 + 0.2 * size)}, MONDAY, usual)
+        found = departure(values | {MONDAY: 100 * (1 + 0.2 * size)}, MONDAY, usual)
         assert (found and found.way) == way
     for size, way in ((seasons.LIMIT + 1e-9, Way.DROP), (seasons.LIMIT - 1e-9, None)):
-        found = seasons.departure(values | {MONDAY: 100 * (1 - 0.1 * size)}, MONDAY, usual)
+        found = departure(values | {MONDAY: 100 * (1 - 0.1 * size)}, MONDAY, usual)
         assert (found and found.way) == way
 
 
@@ -77,7 +81,7 @@ def test_a_day_of_which_nothing_is_known_is_no_zero() -> None:
     del values[MONDAY]
     usual = seasons.spread(values, MONDAY)
     with pytest.raises(KeyError):
-        seasons.departure(values, MONDAY, usual)
+        departure(values, MONDAY, usual)
     for number in range(1, 40):
         values.pop(MONDAY - timedelta(days=number * 2), None)
     assert seasons.spread(values, MONDAY).steady
