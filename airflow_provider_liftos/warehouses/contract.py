@@ -74,8 +74,9 @@ class Capabilities:
 
     def text(self, value: str) -> str:
         """A text literal, for where engines take no parameters (views, file lists)."""
-        escaped = value.replace("\\", "\\\\") if self.backslash else value
-        return "'" + escaped.replace("'", "''") + "'"
+        if self.backslash:  # two quotes are no escape in Spark: it puts the halves together
+            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return "'" + value.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ class _Snapshot:
         if inside != distinct:
             raise self.job.error("it has rows of another account, or without an id.")
         if rows != distinct:
-            raise self.job.error(f"{rows - distinct} of its {rows} rows repeat an id.")
+            raise self.job.error(f"{int(rows) - distinct} of its {int(rows)} rows repeat an id.")
         return int(rows)
 
     def published_before(self) -> tuple[bool, bool]:

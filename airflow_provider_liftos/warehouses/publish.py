@@ -65,7 +65,7 @@ def publish_report(job: Job, note: Note | None = None) -> Published:
     dates = tuple(day for day in declared if day not in newer)
     published = _replace(job, key, dates, note)
     job.run(f"DELETE FROM {job.layout.audit(PERFORMANCE.name)}", job.mine)
-    kept = _count(job, key & _in_dates(job, sorted(newer)))
+    kept = _count(job, key & _in_dates(job, sorted(newer))) if newer else 0
     return Published(
         rows_before=published.rows_before + kept,
         rows_after=published.rows_after + kept,
@@ -124,7 +124,7 @@ def _count_staged(job: Job, declared: Predicate) -> int:
     )
     if rows and inside != rows:
         raise job.error(
-            f"{rows - inside} of its {rows} rows are outside of the days, the account or the"
+            f"{rows - int(inside)} of its {rows} rows are outside of the days, the account or the"
             " report it declares.",
             hint="Look at them in the audit schema; the platform's mapping is likely wrong.",
         )
