@@ -62,6 +62,21 @@ def test_every_report_at_every_level_is_true_day_by_day(google: Harness, transpo
     assert repeated == [(0,)]
 
 
+def test_keywords_come_with_their_quality_score_where_nothing_is_added_up(google: Harness) -> None:
+    score = "metrics.historical_quality_score"
+    asked = {level: GOOGLE.preset("keyword", level) for level in list(Level)[:3]}
+    assert [score in asked[level].metrics for level in asked] == [False, False, True]
+    with pytest.raises(ConfigurationError, match="cannot be added up"):
+        GOOGLE.check(replace(asked[Level.CAMPAIGN], metrics=(score,)))
+    google.run_to_end(google.slices([asked[Level.AD_GROUP]], last(2), accounts=range(1)))
+    [(known, low, high)] = google.warehouse.query(
+        "SELECT count(s), min(s), max(s) FROM (SELECT"
+        f" (extra_metrics->>'{score}')::INT AS s FROM liftos.performance WHERE report = 'keyword')"
+    )
+    assert 1 <= low < high <= 10
+    assert known > 0
+
+
 def published(harness: Harness, name: str, level: Level) -> dict[Any, Any]:
     rows = harness.warehouse.query(
         "SELECT account_id, date::VARCHAR, count(*), sum(coalesce(impressions, 0)),"

@@ -29,7 +29,9 @@ DELIVERY = (
     *CONVERSIONS,
     "metrics.view_through_conversions",
 )
-_QUOTIENT = re.compile(r"average_|_rate|\.ctr|_share|_percentage|cost_per_|value_per_|benchmark_")
+_QUOTIENT = re.compile(
+    r"average_|_rate|\.ctr|_share|_percentage|_score|cost_per_|value_per_|benchmark_"
+)
 """Metrics that cannot be added up."""
 
 UNIFIED = {
@@ -61,6 +63,10 @@ _PRESETS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "asset": (("asset_id", "asset_field_type", "asset_text"), DELIVERY),
 }
 """Breakdowns and metrics by name; the names are Meta's where a report is the same."""
+_OF_SINGLE_ROWS: Mapping[str, tuple[str, ...]] = {
+    "keyword": ("metrics.historical_quality_score",),
+}
+"""Further metrics that cannot be added up, for the level at which nothing has to be."""
 
 
 def _preset(name: str) -> Callable[[Level], Report]:
@@ -69,7 +75,8 @@ def _preset(name: str) -> Callable[[Level], Report]:
     def make(level: Level) -> Report:
         report = Report(name=name, level=level, breakdowns=breakdowns, metrics=metrics)
         _at_level(report)
-        return report
+        more = _OF_SINGLE_ROWS.get(name, ())
+        return replace(report, metrics=(*metrics, *more)) if not is_added(report) else report
 
     return make
 

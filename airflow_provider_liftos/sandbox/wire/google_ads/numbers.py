@@ -23,6 +23,7 @@ from .listed import constant_name
 from .subjects import ATTRIBUTES, Subject
 
 _AT = {name: at for at, name in enumerate(Metrics._fields)}
+_RARE = 20
 _SHOWN, _CLICKS, _SPENT = _AT["impressions"], _AT["clicks"], _AT["spend"]
 
 
@@ -72,6 +73,14 @@ def _share(f: Found) -> float | None:
     return 0.0999 if drawn < 0.1 else drawn
 
 
+def _quality(f: Found) -> float | None:
+    """Return a keyword's quality score, 1 to 10; what is rarely shown has none."""
+    word = f.subject.values.get("keyword")
+    if word is None or f.tally[_SHOWN] < _RARE:
+        return None
+    return 1 + number(10, "quality", word.id)
+
+
 METRICS: dict[str, Callable[[Found], float | None]] = {
     "impressions": lambda f: f.tally[_SHOWN],
     "clicks": lambda f: f.tally[_CLICKS],
@@ -94,6 +103,7 @@ METRICS: dict[str, Callable[[Found], float | None]] = {
     "value_per_conversion": lambda f: _per(_value(f), _conversions(f)),
     "conversions_from_interactions_rate": lambda f: _per(_conversions(f), f.tally[_CLICKS]),
     "search_impression_share": _share,
+    "historical_quality_score": _quality,
 }
 
 _WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
