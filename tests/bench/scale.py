@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def day(url: str, folder: Path, accounts: int) -> dict[str, Any]:
     from airflow_provider_liftos.model.secret import Secret
     from airflow_provider_liftos.operators.extract import as_report
     from airflow_provider_liftos.platforms import get
+    from airflow_provider_liftos.quality.audit import audit
     from airflow_provider_liftos.state.leases import Leases
     from airflow_provider_liftos.state.store import StateStore
     from airflow_provider_liftos.transport.client import HttpSender
@@ -138,13 +140,19 @@ def day(url: str, folder: Path, accounts: int) -> dict[str, Any]:
     in_extract = Counter(writes)
     with stage("load"):
         warehouse.load(manifest)
+    with stage("audit"):
+        judged = audit(
+            manifest, warehouse=warehouse, expected_accounts=found, today=datetime.now(UTC),
+            quality=platform.quality, coverage=platform.coverage,
+        )  # fmt: skip
     with stage("publish"):
         for _ in warehouse.publish_each(manifest.slices, "scale", "default", time.time):
             pass
     [(rows,)] = warehouse.query("SELECT count(*) FROM liftos.performance")
     files = [file for cut in manifest.slices for file in cut.staged]
     return {
-        "accounts": accounts, "rows": rows, **sizes, "staged_bytes": sum(f.bytes for f in files),
+        "accounts": accounts, "rows": rows, **sizes, "score": judged.score.value,
+        "staged_bytes": sum(f.bytes for f in files),
         "files": len(files), "store": in_extract, "store_bytes": (folder / "state.db").stat().st_size,
         "warehouse_bytes": (folder / "warehouse.duckdb").stat().st_size, "stages": STAGES,
     }  # fmt: skip
