@@ -7,6 +7,7 @@ SQL API's host is made of the account; private links, proxies and emulators have
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -36,13 +37,15 @@ class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
 
     def at_host(self, url: str) -> str:
         """The address, at the host of the extra where it names one."""
+        protocol, place = self._place
+        return urlunsplit(urlsplit(url)._replace(scheme=protocol, netloc=place)) if place else url
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
         extra = self.get_connection(self.get_conn_id()).extra_dejson
         host, port = extra.get("host"), extra.get("port")
-        if not host:
-            return url
         protocol = _checked({"protocol": extra.get("protocol") or "https"}, host)["protocol"]
-        place = f"{host}:{port}" if port else str(host)
-        return urlunsplit(urlsplit(url)._replace(scheme=protocol, netloc=place))
+        return protocol, f"{host}:{port}" if host and port else host or ""
 
     def _make_api_call_with_retries(
         self,

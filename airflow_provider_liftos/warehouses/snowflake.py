@@ -33,7 +33,7 @@ class _Reader(SnowflakeSession):
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         if not sql.lstrip(" \n(").upper().startswith(_READING):
-            raise WarehouseError(f"a query may only read: {sql[:40]!r}")
+            raise WarehouseError(f"A query is read-only, and this one is none: {sql[:40]!r}.")
         return SnowflakeSession.execute(self, sql, params)
 
 

@@ -107,11 +107,11 @@ class SnowflakeAccount:
             session.execute("BEGIN TRANSACTION")
             try:
                 yield session
+                session.execute("COMMIT")
             except BaseException:
                 with suppress(Exception):  # closing the connection undoes it, too
                     session.execute("ROLLBACK")
                 raise
-            session.execute("COMMIT")
 
     def _taken(self) -> SnowflakeConnection | None:
         """An idle connection of this process; those that were idle for long are closed."""

@@ -15,14 +15,14 @@ LONGEST_NAME = 255
 
 # Decimals divide to twelve places, which would round twice; integers less their remainder divide
 # without one. Amounts are counted in millionths: at most 2 x 10^18 x 10^18, of 38 digits' room.
-_MILLIONTHS = "CAST({} * 1000000 AS NUMBER(38,0))"
+_MILLIONTHS = "CAST({} * 1000000 AS NUMBER(37,0))"
 _AMOUNT, _TIMES, _BY = (_MILLIONTHS.format(f"{{{part}}}") for part in ("amount", "times", "by"))
 _DOUBLED = f"(2 * ABS({_AMOUNT}) * {_TIMES} + {_BY})"
 _WHOLE = f"(({_DOUBLED} - MOD({_DOUBLED}, 2 * {_BY})) / NULLIF(2 * {_BY}, 0))"
 # An overflow would be an error, so what cannot fit is found in floating point, before it is tried.
 _ABOUT = "ABS({amount}) * CAST({times} AS FLOAT) / NULLIF(CAST({by} AS FLOAT), 0)"
 _CONVERT = (
-    f"CASE WHEN {_ABOUT} < 999999999999"
+    f"CASE WHEN {_ABOUT} < 999999999999.9999"
     f" THEN CAST(SIGN({{amount}}) * {_WHOLE} * 0.000001 AS NUMBER(18,6)) END"
 )
 
