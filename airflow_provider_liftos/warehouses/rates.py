@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from itertools import islice
+from datetime import date, timedelta
+from itertools import groupby
 
 from airflow_provider_liftos.model.unified import FX_RATES
 from airflow_provider_liftos.transforms.rates import BASE, Rate
-from airflow_provider_liftos.warehouses.contract import Capabilities, Layout, Session, Warehouse
-from airflow_provider_liftos.warehouses.ddl import names
-from airflow_provider_liftos.warehouses.job import instant
+from airflow_provider_liftos.warehouses.contract import Layout, Session, Warehouse
+from airflow_provider_liftos.warehouses.job import Predicate, instant
+from airflow_provider_liftos.warehouses.replacing import replace_rows
 from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 from airflow_provider_liftos.warehouses.views import FX_GAPS
 
@@ -51,46 +51,75 @@ def replace_rates(
         return 0
     table, ident = layout.published(FX_RATES.name), layout.capabilities.ident
     first, last = min(r.day for r in rates), max(r.day for r in rates)
-    mine = f"{ident('org_id')} = ? AND {ident('rate_date')} BETWEEN ? AND ?"
-    session.execute(
-        f"DELETE FROM {table} WHERE {mine} AND {ident('source')} = ?", (org_id, first, last, ECB)
-    )
     own = set(
         session.execute(
-            f"SELECT {ident('rate_date')}, {ident('currency')} FROM {table} WHERE {mine}"
-            f" AND {ident('base')} = ?",
-            (org_id, first, last, BASE),
+            f"SELECT {ident('rate_date')}, {ident('currency')} FROM {table}"
+            f" WHERE {ident('org_id')} = ? AND {ident('rate_date')} BETWEEN ? AND ?"
+            f" AND {ident('base')} = ? AND {ident('source')} IS DISTINCT FROM ?",
+            (org_id, first, last, BASE, ECB),
         )
     )
-    new = iter([rate for rate in rates if (rate.day, rate.currency) not in own])
-    written = 0
-    while part := list(islice(new, _ROWS_PER_STATEMENT)):
-        session.execute(*_insert(layout.capabilities, table, part, org_id, now))
-        written += len(part)
-    return written
+    new = [rate for rate in rates if (rate.day, rate.currency) not in own]
+    for since, until, part in _parts(new, first, last):
+        _replace(session, layout, part, (org_id, since, until), now)
+    return len(new)
 
 
-def _insert(
-    capabilities: Capabilities, table: str, part: Sequence[Rate], org_id: str, now: float
-) -> tuple[str, list[object]]:
-    """One statement over lists, which travel faster than rows. Rates go as text, exactly."""
+def _parts(
+    rates: Sequence[Rate], first: date, last: date
+) -> Iterator[tuple[date, date, Sequence[Rate]]]:
+    """Whole days, as many as one statement takes; together all days from the first to the last."""
+    part: list[Rate] = []
+    by_day = groupby(sorted(rates, key=lambda rate: rate.day), key=lambda rate: rate.day)
+    for day, some in by_day:
+        found = list(some)
+        if part and len(part) + len(found) > _ROWS_PER_STATEMENT:
+            yield first, day - timedelta(days=1), part
+            part, first = [], day
+        part += found
+    yield first, last, part
+
+
+def _replace(
+    session: Session,
+    layout: Layout,
+    part: Sequence[Rate],
+    scope: tuple[str, date, date],
+    now: float,
+) -> None:
+    """As one set of rows, which travels faster than each alone. Rates go as text, exactly."""
+    capabilities, ident = layout.capabilities, layout.capabilities.ident
     lists: dict[str, list[object]] = {
         "rate_date": [rate.day for rate in part],
         "currency": [rate.currency for rate in part],
         "rate": [str(rate.rate) for rate in part],
         "fx_date": [rate.published for rate in part],
     }
-    same = {"org_id": org_id, "base": BASE, "source": ECB, "loaded_at": instant(now)}
-    given = [
-        Given(
-            type=capabilities.types[column.kind],
-            values=lists.get(column.name),
-            value=same.get(column.name),
-        )
-        for column in FX_RATES.columns
-    ]
-    select, params = rows_of(capabilities, given)
-    return f"INSERT INTO {table} ({names(capabilities, FX_RATES.columns)}) {select}", params
+    same = {"org_id": scope[0], "base": BASE, "source": ECB, "loaded_at": instant(now)}
+    select, params = rows_of(
+        capabilities,
+        [
+            Given(
+                name=column.name,
+                type=capabilities.types[column.kind],
+                values=lists.get(column.name),
+                value=same.get(column.name),
+            )
+            for column in FX_RATES.columns
+        ],
+    )
+    mine = (
+        f"{ident('org_id')} = ? AND {ident('rate_date')} BETWEEN ? AND ? AND {ident('source')} = ?"
+    )
+    replace_rows(
+        session,
+        layout,
+        FX_RATES.name,
+        Predicate(sql=mine, params=(*scope, ECB)),
+        {name: f"g.{ident(name)}" for name in FX_RATES.names()},
+        f"FROM ({select}) AS g",
+        params,
+    )
 
 
 def newest(warehouse: Warehouse, org_id: str) -> date | None:
