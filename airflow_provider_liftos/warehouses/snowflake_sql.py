@@ -15,7 +15,7 @@ LONGEST_NAME = 255
 
 # Decimals divide to twelve places, which would round twice; integers less their remainder divide
 # without one. Amounts are counted in millionths: at most 2 x 10^18 x 10^18, of 38 digits' room.
-_MILLIONTHS = "CAST({} * 1000000 AS NUMBER(37,0))"
+_MILLIONTHS = "CAST(CAST({} AS NUMBER(30,6)) * 1000000 AS NUMBER(37,0))"
 _AMOUNT, _TIMES, _BY = (_MILLIONTHS.format(f"{{{part}}}") for part in ("amount", "times", "by"))
 _DOUBLED = f"(2 * ABS({_AMOUNT}) * {_TIMES} + {_BY})"
 _WHOLE = f"(({_DOUBLED} - MOD({_DOUBLED}, 2 * {_BY})) / NULLIF(2 * {_BY}, 0))"
