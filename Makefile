@@ -50,8 +50,8 @@ bench: $(STAMP)  ## everyone on the same server, interleaved; about ten minutes
 lock:  ## refresh constraints.txt: names and versions only
 	@test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --extra google-ads --extra meta-sdk --extra postgres --extra http2 \
-	  --extra snowflake --extra databricks --constraint <(echo 'sqlalchemy>=2.1') \
+	  --python-version 3.11 --universal pyproject.toml --group dev --group bench --all-extras \
+	  --constraint <(echo 'sqlalchemy>=2.1') \
 	  --output-file constraints.txt
 
 clean:

@@ -22,7 +22,7 @@ LEAST_DAYS = 28
 """Days from the first with delivery on, without which nothing is taken apart."""
 SEASON, TREND = 35, 43
 """Weeks that a weekday's season, and days that the trend is smoothed over (odd): long, because what
-follows every week learns its noise. Fixed, as the next two, on seeds 1 to 10 of the sandbox."""
+follows every week learns its noise. Fixed, as the next two, on seeds 1 to 4 of the sandbox."""
 ROUNDS = 3
 """How many times outliers are weighed anew; more change little, and each costs as much again."""
 WIDER = 1.2
