@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -18,8 +17,10 @@ from airflow_provider_liftos.warehouses.duckdb_file import DuckDbSession
 from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, manifest, performance_row, report_slice
 from tests.warehouses.test_duckdb_processes import finish, start
 
-RUNS, ACCOUNTS = 2, 100  # two hundred slices; an audit costs by the run
-PAUSE = 0.02  # seconds between two looks; one publication takes longer
+# 216 publications: every good slice dies at every statement before it is published, both where
+# nothing was published and over an older run. Audits cost by the slice, so there are few.
+RUNS, ACCOUNTS = 2, 24
+PAUSE = 0.1  # seconds between two looks; some two publications take as long
 STATEMENTS = 8  # of a publication, at the least
 BAD = "666"  # what is spent on every row of a slice that must not be seen
 SEEN = (
@@ -74,13 +75,11 @@ def rows(run: int, account: int) -> tuple[list[dict[str, Any]], bool]:
 
 
 def test_bad_slices_are_never_seen(lab, monkeypatch):
-    moments = random.Random(7)
     stop = lab.folder / "stop"
     child = start("watch", lab, SEEN, stop, PAUSE, state=False)
     assert child.stdout is not None
     assert child.stdout.readline() == "watching\n"
     held = published = 0
-    died: list[int] = []
     for run in range(RUNS):
         load = f"l{run}"
         made = [
@@ -99,17 +98,16 @@ def test_bad_slices_are_never_seen(lab, monkeypatch):
             if decision.verdict is Verdict.QUARANTINE:
                 held += 1
                 continue
-            died.append(moments.randrange(STATEMENTS))
-            with dies_before(died[-1], monkeypatch), pytest.raises(DyingError):
-                lab.warehouse.publish(one, load, ORG, NOON)
+            for statement in range(STATEMENTS):
+                with dies_before(statement, monkeypatch), pytest.raises(DyingError):
+                    lab.warehouse.publish(one, load, ORG, NOON)
             lab.warehouse.publish(one, load, ORG, NOON)
             published += 1
     stop.touch()
     seen, count = json.loads(finish(child))
     assert seen == ["[(0, 0, 0)]"]
-    assert (held, published) == (100, 100)
-    assert set(died) == set(range(STATEMENTS))
-    assert count >= published // 2  # it looked all the while
+    assert (held, published) == (24, 24)
+    assert count >= published  # it looked all the while
     # The question would have told: one that was held back is published for once.
     one = next(one for one, bad in made if bad)
     lab.warehouse.publish(one, load, ORG, NOON + RUNS)
