@@ -75,14 +75,14 @@ def _shape(warehouse: Warehouse, one: Mirrored) -> Iterator[Statement]:
     there = warehouse.query(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = ?"
         " AND table_name = ?",
-        (layout.schema, one.table.name),
+        (layout.capabilities.kept(layout.schema), layout.capabilities.kept(one.table.name)),
     )
     if not there:
         yield f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(shapes.values())})", ()
         return
     known = {column for (column,) in there}
     for column, shape in shapes.items():
-        if column not in known:
+        if layout.capabilities.kept(column) not in known:
             yield f"ALTER TABLE {name} ADD COLUMN {shape}", ()
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from airflow_provider_liftos.warehouses.views import ViewSettings
 log = logging.getLogger(__name__)
 
 _SIZES = Sizes(rows=4_000_000, slices=400)
+_DEFINING = ("CREATE ", "ALTER ", "DROP ")
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "LIST")
 
 
@@ -75,6 +77,18 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
         with self._account.session() as session:
             snowflake_ddl.migrate(session, self.layout, self._views, self._clock())
         self._migrated = True
+
+    def apply(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Carry out writing statements; those that define something come before the transaction.
+
+        They would end the one that they stand in.
+        """
+        rest = list(dropwhile(lambda one: one[0].startswith(_DEFINING), statements))
+        with self._account.session() as session:
+            for sql, params in statements[: len(statements) - len(rest)]:
+                session.execute(sql, params)
+        if rest:
+            super().apply(rest)
 
     @contextmanager
     def _write(self, *turns: Turn) -> Iterator[SnowflakeSession]:

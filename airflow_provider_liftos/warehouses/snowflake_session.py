@@ -180,10 +180,10 @@ def _settings(wait: float) -> dict[str, Any]:
 
 
 def _bound(value: object) -> object:
-    """A parameter as the connector takes it; exact decimals go as texts."""
+    """A parameter as the connector takes it: plain texts, of exact decimals, too."""
     if isinstance(value, datetime):
         return ("TIMESTAMP_TZ" if value.tzinfo else "TIMESTAMP_NTZ", value)
-    return str(value) if isinstance(value, Decimal) else value
+    return str(value) if isinstance(value, Decimal | str) else value
 
 
 def _check_driver() -> None:
