@@ -14,8 +14,11 @@ from airflow_provider_liftos.model.unified import TABLES, Kind
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+from airflow_provider_liftos.warehouses.snowflake import SnowflakeWarehouse
+from tests.warehouses import databricks_server, snowflake_server
+from tests.warehouses.databricks_server import Asked
 
-ENGINES = ("duckdb", "postgres")
+ENGINES = ("duckdb", "postgres", "snowflake", "databricks")
 
 
 def parameters(url: str) -> dict[str, str]:
@@ -29,6 +32,10 @@ def reopened(warehouse: Any, **options: Any) -> Any:
     """Another one at the same place, as a later task makes it."""
     if isinstance(warehouse, DuckDbWarehouse):
         return DuckDbWarehouse(warehouse._file.path, None, **options)
+    if isinstance(warehouse, SnowflakeWarehouse):
+        return snowflake_server.warehouse_at(warehouse._account.parameters(), **options)
+    if isinstance(warehouse, Asked):
+        return databricks_server.warehouse_at(warehouse.sandbox, **options)
     return PostgresWarehouse(warehouse._server.parameters, **options)
 
 
@@ -36,10 +43,14 @@ def narrower(warehouse: Any) -> dict[Kind, str]:
     """Types that an older version could have had, as the engine's catalogue prints them."""
     if isinstance(warehouse, DuckDbWarehouse):
         return {Kind.INT: "INTEGER", Kind.MONEY: "DECIMAL(12,2)"}
+    if isinstance(warehouse, SnowflakeWarehouse):  # which widens no scale
+        return {Kind.INT: "NUMBER(9,0)", Kind.MONEY: "NUMBER(12,6)"}
+    if isinstance(warehouse, Asked):
+        return {Kind.INT: "int", Kind.MONEY: "decimal(12,2)"}
     return {Kind.INT: "integer", Kind.MONEY: "numeric(12,2)"}
 
 
-def emptied(warehouse: PostgresWarehouse) -> PostgresWarehouse:
+def emptied(warehouse: Any) -> Any:
     """Without rows, and without memory of its tables."""
     names = [warehouse.layout.published(name) for name in TABLES]
     names += [warehouse.layout.audit(table.name) for table in audit_tables()]
@@ -54,6 +65,13 @@ def administer(warehouse: Any, *statements: str) -> None:
             for statement in statements:
                 con.execute(statement)
         return
+    if isinstance(warehouse, SnowflakeWarehouse):
+        for statement in "; ".join(statements).split("; "):
+            snowflake_server.administer(warehouse._account.parameters(), statement)
+        return
+    if isinstance(warehouse, Asked):
+        warehouse.sandbox.lakehouse.run("; ".join(statements))
+        return
     import psycopg
 
     with psycopg.connect(**warehouse._server.parameters) as connection:
@@ -63,19 +81,21 @@ def administer(warehouse: Any, *statements: str) -> None:
 
 def columns(warehouse: Any, *, schema: str = "liftos", table: str = "") -> dict[tuple, str]:
     """(schema, table, column) and type, in order; of views, too."""
+    kind = "full_data_type" if isinstance(warehouse, Asked) else "data_type"
     rows = warehouse.query(
-        "SELECT table_schema, table_name, column_name, data_type"
+        f"SELECT table_schema, table_name, column_name, {kind}"
         " FROM information_schema.columns WHERE table_schema = ? AND (? = '' OR table_name = ?)"
         " ORDER BY table_name, ordinal_position",
-        [schema, table, table],
+        [warehouse.layout.capabilities.kept(name) for name in (schema, table, table)],
     )
-    return {tuple(row[:3]): row[3] for row in rows}
+    shown = str.lower if warehouse.layout.capabilities.upper else str
+    return {tuple(map(shown, row[:3])): row[3] for row in rows}
 
 
 def digest(warehouse: Any, table: str, *, without: Collection[str] = ()) -> str:
     """Of all published rows, whatever their order and whatever the engine."""
     shown = [column for column in TABLES[table].columns if column.name not in without]
-    names = ", ".join(f'"{column.name}"' for column in shown)
+    names = ", ".join(warehouse.layout.capabilities.ident(column.name) for column in shown)
     rows = []
     for row in warehouse.query(f"SELECT {names} FROM liftos.{table}"):
         plain = [
