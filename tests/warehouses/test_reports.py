@@ -29,7 +29,7 @@ HOUR = 3600.0
 
 def spend(lab: Lab) -> dict[date, Decimal]:
     sql = "SELECT date, sum(spend) FROM liftos.performance GROUP BY date"
-    return dict(lab.warehouse.query(sql))
+    return {day: Decimal(str(total)) for day, total in lab.warehouse.query(sql)}
 
 
 def waiting(lab: Lab) -> int:
