@@ -103,12 +103,13 @@ def table(results: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
 
 def extras() -> None:
     """The budgets that are not about rows."""
-    from tests.bench import auditing, imports, polling, recipe, search_stream, waiting
+    from tests.bench import auditing, imports, loading, polling, recipe, search_stream, waiting
 
     print()
     imports.report()
     recipe.report()
     auditing.report()
+    loading.report()
     search_stream.report()
     with server(1000, run_seconds=polling.SECONDS) as url:
         polling.report(url)

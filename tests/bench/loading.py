@@ -1,0 +1,186 @@
+"""Loading and publishing beside the engine's own bulk path, and what a slice costs in a large table.
+
+``python -m tests.bench.loading [ENGINE] [ROWS]``: an engine of ``ENGINES``, by default duckdb. Both
+sides read the same Parquet in turns, in one process; rounds alternate, so that a busy machine is
+busy for both. The bulk path is what a good engineer types: one statement from the files into a table
+of the same columns. It checks nothing, replaces nothing and tells nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
+from airflow_provider_liftos.model.unified import PERFORMANCE
+from airflow_provider_liftos.warehouses.ddl import staged_columns
+from airflow_provider_liftos.warehouses.duckdb import CAPABILITIES, DuckDbWarehouse
+from tests.warehouses.staging import (
+    DAY1,
+    NOON,
+    ORG,
+    manifest,
+    report_slice,
+    result,
+    stage_many,
+)
+
+ROUNDS = 3
+SLICES, DAYS = 20, 10
+"""Slices of so many days, each of another account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """How to make a warehouse in a folder, and how its own bulk path loads files.
+
+    ``bulk`` gets the folder and the files' paths and returns how many rows it made.
+    """
+
+    warehouse: Callable[[Path], Any]
+    bulk: Callable[[Path, list[str]], int]
+
+
+def _duckdb_bulk(folder: Path, paths: list[str]) -> int:
+    columns = staged_columns(PERFORMANCE)
+    shapes = ", ".join(f'"{c.name}" {CAPABILITIES.types[c.kind]}' for c in columns)
+    names = ", ".join(f'"{c.name}"' for c in columns)
+    with duckdb.connect(folder / "bulk.duckdb", config={"threads": 2}) as con:
+        con.execute(f"CREATE TABLE t ({shapes})")
+        con.execute(f"INSERT INTO t SELECT {names} FROM read_parquet({paths!r})")
+        [[rows]] = con.execute("SELECT count(*) FROM t").fetchall()
+    return int(rows)
+
+
+ENGINES = {
+    "duckdb": Engine(
+        warehouse=lambda folder: DuckDbWarehouse(folder / "warehouse.duckdb", None),
+        bulk=_duckdb_bulk,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds, of the clock and of this process' CPU."""
+
+    wall: float
+    cpu: float
+
+
+def report(name: str = "duckdb", rows: int = 1_000_000) -> None:
+    """Both measurements of an engine."""
+    engine = ENGINES[name]
+    with _folder() as folder:
+        load = staged(folder, rows)
+        ours, theirs = race(engine, folder, load)
+        for who, costs in (("load + publish", ours), ("bulk path", theirs)):
+            wall, cpu = _median(costs)
+            print(f"{name}: {who}, {rows:,} rows: {wall:.2f} s, {cpu:.2f} s CPU")
+        ratios = [statistics.median(o.cpu / t.cpu for o, t in zip(ours, theirs, strict=True)),
+                  statistics.median(o.wall / t.wall for o, t in zip(ours, theirs, strict=True))]  # fmt: skip
+        print(f"{name}: ratio {ratios[1]:.2f} of the clock, {ratios[0]:.2f} of CPU")
+    republishing(name)
+
+
+def staged(folder: Path, rows: int, *, load_id: str = "load-1", first: int = 0) -> Manifest:
+    """A load of so many rows."""
+    ads = rows // SLICES // DAYS
+    return manifest(
+        *(_slice(folder, n, ads, load_id) for n in range(first, first + SLICES)), load_id=load_id
+    )
+
+
+def _slice(folder: Path, n: int, ads: int, load_id: str, *, as_of: float = NOON) -> SliceResult:
+    account = f"{1000 + n}"
+    path = folder / "staged" / f"{load_id}-{account}.parquet"
+    file = stage_many(
+        path, ads=ads, first=DAY1, days=DAYS, load_id=load_id, account=account, as_of=as_of, seed=n
+    )
+    last = DAY1 + timedelta(days=DAYS - 1)
+    return result(report_slice(DAY1, last, level="ad", account=account), file, as_of=as_of)
+
+
+def race(engine: Engine, folder: Path, load: Manifest) -> tuple[list[Cost], list[Cost]]:
+    """Each in turn, into new warehouses."""
+    paths = [file.path for cut in load.slices for file in cut.staged]
+    rows = sum(cut.staged_rows for cut in load.slices)
+    ours, theirs = [], []
+    for n in range(ROUNDS):
+        place = folder / str(n)
+        place.mkdir()
+        warehouse = engine.warehouse(place)
+        warehouse.prepare()
+        with _costs(theirs):
+            assert engine.bulk(place, paths) == rows
+        with _costs(ours):
+            publish(warehouse, load)
+        [(found,)] = warehouse.query("SELECT count(*) FROM liftos.performance")
+        assert found == rows
+        shutil.rmtree(place, ignore_errors=True)
+    return ours, theirs
+
+
+def publish(warehouse: Any, load: Manifest) -> None:
+    warehouse.load(load)
+    for _ in warehouse.publish_each(load.slices, load.load_id, ORG, lambda: NOON):
+        pass
+
+
+def republishing(name: str, *, rows: int = 10_000, base: int = 100_000) -> None:
+    """One slice again, in a table of one size and of ten times that."""
+    for times in (1, 10):
+        with _folder() as folder:
+            warehouse = ENGINES[name].warehouse(folder)
+            for n in range(times):
+                publish(warehouse, staged(folder, base, load_id=f"base-{n}", first=n * SLICES))
+            costs: list[Cost] = []
+            for again in range(ROUNDS + 2):
+                load_id = f"again-{again}"
+                as_of = NOON + 1 + again
+                cut = _slice(folder, 0, rows // DAYS, load_id, as_of=as_of)
+                with _costs(costs):
+                    publish(warehouse, manifest(cut, load_id=load_id))
+            wall, cpu = _median(costs)
+            print(
+                f"{name}: a slice of {rows:,} rows again, in a table of {base * times:,}:"
+                f" {wall:.2f} s, {cpu:.2f} s CPU"
+            )
+
+
+@contextmanager
+def _costs(into: list[Cost]) -> Iterator[None]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    into.append(Cost(time.perf_counter() - wall, time.process_time() - cpu))
+
+
+def _median(costs: list[Cost]) -> tuple[float, float]:
+    return (
+        statistics.median(cost.wall for cost in costs),
+        statistics.median(cost.cpu for cost in costs),
+    )
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="liftos-bench-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    report(*sys.argv[1:2], *map(int, sys.argv[2:3]))
