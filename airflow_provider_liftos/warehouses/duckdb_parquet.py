@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_liftos.model.sql import identifier, literal
 from airflow_provider_liftos.model.unified import Kind, Table
@@ -21,7 +21,7 @@ UNREADABLE = "unreadable"
 _EXACT = (Kind.DECIMAL, Kind.MONEY)
 _INEXACT = ("FLOAT", "DOUBLE")
 
-# What Arrow, and a warehouse beyond it, gets; objects as their text.
+# What a warehouse gets that reads no Parquet itself; objects as their text.
 _PLAIN = {
     Kind.TEXT: "VARCHAR",
     Kind.ID: "VARCHAR",
@@ -78,24 +78,37 @@ def insert(layout: Layout, table: Table, columns: Sequence[str], paths: Sequence
     )
 
 
-def rows(
-    memory: duckdb.DuckDBPyConnection,
+def empty_columns(memory: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> set[str]:
+    """Columns of which the files themselves say that they hold nothing but nulls."""
+    listed = ", ".join(literal(_no_glob(path)) for path in paths)
+    found = memory.execute(
+        f"SELECT path_in_schema FROM parquet_metadata([{listed}]) GROUP BY ALL"
+        " HAVING bool_and(coalesce(stats_null_count = num_values, false))"
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+def plain(
     table: Table,
     columns: Sequence[str],
     paths: Sequence[str],
     slice_key: str,
-    size: int,
-) -> Any:
-    """The files' rows as Arrow record batches of at most ``size``, the slice's key behind them."""
+    shown: Mapping[str, Callable[[str], str]],
+) -> str:
+    """A query of the files' rows, the slice's key behind them; objects are texts.
+
+    ``shown`` makes other expressions of some columns.
+    """
     types = {column.name: _PLAIN[column.kind] for column in staged_columns(table)}
-    named = ", ".join(
-        f"CAST({identifier(name)} AS {types[name]}) AS {identifier(name)}" for name in columns
+    casts = {name: f"CAST({identifier(name)} AS {types[name]})" for name in columns}
+    values = "".join(
+        f"{shown[name](cast) if name in shown else cast} AS {identifier(name)}, "
+        for name, cast in casts.items()
     )
-    memory.execute("SET TimeZone = 'UTC'")
-    return memory.sql(
-        f"SELECT {named}, {literal(slice_key)} AS {identifier(SLICE_KEY.name)}"
+    return (
+        f"SELECT {values}{literal(slice_key)} AS {identifier(SLICE_KEY.name)}"
         f" FROM {_read_parquet(paths)}"
-    ).to_arrow_reader(size)
+    )
 
 
 def gather(

@@ -1,11 +1,18 @@
-"""Staged Parquet into Postgres: DuckDB reads it, Arrow writes CSV, COPY takes it, part by part."""
+"""Staged Parquet into Postgres: DuckDB writes it as CSV into a pipe, COPY takes it from there.
+
+Both work at the same time, with some tens of kilobytes between them.
+"""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING
 
+from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses import duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import Layout
@@ -16,14 +23,15 @@ from airflow_provider_liftos.warehouses.staged import StagedSlice
 if TYPE_CHECKING:
     import duckdb
 
-_ROWS = 16_384  # of one part: some tens of megabytes at worst
+_BYTES = 1 << 16  # what a pipe holds
+_NUL, _SHOWN = NUL.encode(), SHOWN.encode()
+_BACKSLASH, _UNKNOWN = "\\", "\ufffd"
 
-# What jsonb does not take: the escape of NUL, and halves of surrogate pairs.
+# What jsonb does not take: the escape of NUL, and halves of surrogate pairs. Escaped backslashes
+# and whole pairs step aside meanwhile, as characters that no JSON has.
 _SUSPECT = r"\\u(0000|[dD][89a-fA-F])"
-_ESCAPE = re.compile(
-    r"\\(?:\\|(u0000)|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(u[dD][89a-fA-F][0-9a-fA-F]{2}))"
-)
+_PAIR = r"\\(u[dD][89abAB][0-9a-fA-F]{2})\\(u[dD][c-fC-F][0-9a-fA-F]{2})"
+_HALF = r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 
 
 def copy(
@@ -40,52 +48,81 @@ def copy(
         StagingError: a value is not what its column holds.
     """
     import duckdb
-    import pyarrow as pa
 
-    table = part.table
-    names = ", ".join(map(layout.capabilities.ident, (*columns, SLICE_KEY.name)))
-    statement = f"COPY {layout.audit(table.name)} ({names}) FROM STDIN (FORMAT csv, NULL '')"
-    objects = {column.name for column in table.columns if column.kind is Kind.JSON}
+    objects = {column.name for column in part.table.columns if column.kind is Kind.JSON}
+    # One thread, which keeps rows in their order and waits while the pipe is full; asynchronous
+    # writing would spin on a core meanwhile.
+    memory.execute("SET TimeZone = 'UTC'; SET threads = 1; SET async_threads = 0")
     try:
-        rows = duckdb_parquet.rows(memory, table, columns, paths, part.key, _ROWS)
-        with session.connection.cursor() as cursor, cursor.copy(statement.encode()) as sink:
-            for lines in _lines(rows, objects):
+        empty = duckdb_parquet.empty_columns(memory, paths)
+        filled = [name for name in columns if name not in empty]
+        query = duckdb_parquet.plain(
+            part.table, filled, paths, part.key, dict.fromkeys(objects, _cleaned)
+        )
+        names = ", ".join(map(layout.capabilities.ident, (*filled, SLICE_KEY.name)))
+        statement = f"COPY {layout.audit(part.table.name)} ({names}) FROM STDIN (FORMAT csv)"
+        with (
+            session.connection.cursor() as cursor,
+            cursor.copy(statement.encode()) as sink,
+            _written(memory, query) as pipe,
+        ):
+            for lines in _lines(pipe):
                 sink.write(lines)
-    except (duckdb.Error, pa.ArrowException) as error:
+    except duckdb.Error as error:
         raise part.error(f"its staged files cannot be read ({error})") from error
 
 
-def _lines(rows: Any, objects: set[str]) -> Iterator[memoryview]:
-    """The rows as CSV: nulls bare, texts quoted."""
-    import pyarrow as pa
-    from pyarrow import csv
+@contextmanager
+def _written(memory: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
+    """A pipe to read, into which a thread writes the rows as CSV: nulls bare, empty texts quoted.
 
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    for batch in rows:
-        columns = [
-            _clean(column, as_json=name in objects)
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        sink = pa.BufferOutputStream()
-        csv.write_csv(pa.RecordBatch.from_arrays(columns, batch.schema.names), sink, options)
-        yield memoryview(sink.getvalue())
-
-
-def _clean(column: Any, *, as_json: bool) -> Any:
-    import pyarrow as pa
-    from pyarrow import compute
-
-    if not pa.types.is_string(column.type):
-        return column
-    if not as_json:
-        return compute.replace_substring(column, NUL, SHOWN)
-    suspect = compute.match_substring_regex(column, _SUSPECT)
-    if not compute.any(suspect).as_py():
-        return column
-    return pa.array([v and _ESCAPE.sub(_shown, v) for v in column.to_pylist()], column.type)
+    What the thread could not do is raised behind the block.
+    """
+    source, sink = os.pipe()
+    failed: list[Exception] = []
+    thread = Thread(target=partial(_write, memory, query, sink, failed), daemon=True)
+    thread.start()
+    try:
+        yield source
+    except BaseException:
+        memory.interrupt()
+        raise
+    finally:
+        while os.read(source, _BYTES):  # nobody wants it any more, but the thread must end
+            pass
+        thread.join()
+        os.close(source)
+    if failed:
+        raise failed[0]
 
 
-def _shown(found: re.Match[str]) -> str:
-    if found[1]:
-        return SHOWN
-    return "\ufffd" if found[2] else found[0]
+def _write(
+    memory: duckdb.DuckDBPyConnection, query: str, sink: int, failed: list[Exception]
+) -> None:
+    try:
+        memory.execute(
+            f"COPY ({query}) TO '/dev/fd/{sink}'"
+            " (FORMAT csv, HEADER false, USE_TMP_FILE false, PER_THREAD_OUTPUT false)"
+        )
+    except Exception as error:  # noqa: BLE001 - whoever reads raises it
+        failed.append(error)
+    finally:
+        os.close(sink)
+
+
+def _lines(pipe: int) -> Iterator[bytes]:
+    """Pieces of any length, without the character NUL."""
+    while some := os.read(pipe, _BYTES):
+        yield some.replace(_NUL, _SHOWN)
+
+
+def _cleaned(column: str) -> str:
+    """An expression of a column of objects as jsonb takes them."""
+    text = f"replace({column}, {literal(_BACKSLASH * 2)}, chr(1))"
+    text = f"regexp_replace({text}, {literal(_PAIR)}, chr(2) || '\\1' || chr(2) || '\\2', 'g')"
+    text = f"replace({text}, {literal(_BACKSLASH + 'u0000')}, {literal(SHOWN)})"
+    text = f"regexp_replace({text}, {literal(_HALF)}, {literal(_UNKNOWN)}, 'g')"
+    text = f"replace({text}, chr(2), {literal(_BACKSLASH)})"
+    text = f"replace({text}, chr(1), {literal(_BACKSLASH * 2)})"
+    suspect = f"regexp_matches({column}, {literal(_SUSPECT)})"
+    return f"CASE WHEN {suspect} THEN {text} ELSE {column} END"

@@ -43,7 +43,7 @@ def migrate(session: PostgresSession, layout: Layout, settings: ViewSettings) ->
     session.lock(layout.schema, "migration")
     plan = _plan(session, layout, settings)
     done = [change for change in plan.changes if not change.widens]
-    _execute(session, [statement for change in done for statement in change.statements])
+    _execute(session, [_as_kept(layout, one) for change in done for one in change.statements])
     _execute(session, _missing_indexes(session, layout))
     widening = [change for change in plan.changes if change.widens]
     made = False
@@ -71,6 +71,15 @@ def _check(session: PostgresSession, layout: Layout) -> None:
             f"The database is encoded in {encoding}, which cannot hold names of all languages.",
             hint="Nothing was changed. Create one with ENCODING 'UTF8' TEMPLATE template0.",
         )
+
+
+def _as_kept(layout: Layout, statement: str) -> str:
+    """Audit tables without a log: the staged files have their rows too.
+
+    After a crash of the server they are empty, and publishing asks for the load again.
+    """
+    audit = f"CREATE TABLE IF NOT EXISTS {CAPABILITIES.ident(layout.audit_schema)}."
+    return statement.replace(audit, audit.replace("TABLE", "UNLOGGED TABLE", 1), 1)
 
 
 def _missing_indexes(session: PostgresSession, layout: Layout) -> list[str]:

@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
 from airflow_provider_liftos.model.unified import Kind
+from airflow_provider_liftos.warehouses import postgres_copy
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
 from airflow_provider_liftos.warehouses.postgres_ddl import LONGEST_NAME
@@ -31,6 +33,7 @@ from tests.warehouses.staging import (
     Lab,
     entity_row,
     manifest,
+    memory,
     performance_row,
     report_slice,
     stage_many,
@@ -170,12 +173,10 @@ def test_a_connection_that_ends_while_rows_are_sent_leaves_nothing_behind(lab, m
     file = stage_many(lab.path(), ads=20_000, first=DAY1, days=2, load_id="2")
     part = report_slice(level="ad")
     ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'liftos' AND datname = '{lab.warehouse._server.parameters['dbname']}'"
-    from airflow_provider_liftos.warehouses import postgres_copy
-
     lines = postgres_copy._lines
 
-    def cut(rows: Any, objects: set[str]) -> Any:
-        for n, some in enumerate(lines(rows, objects)):
+    def cut(pipe: int) -> Any:
+        for n, some in enumerate(lines(pipe)):
             if n == 1:
                 administer(lab.warehouse, ended)
             yield some
@@ -186,6 +187,37 @@ def test_a_connection_that_ends_while_rows_are_sent_leaves_nothing_behind(lab, m
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
     monkeypatch.undo()
     assert lab.warehouse.load(manifest(complete(part, file), load_id="2")) == 40_000
+
+
+def test_after_a_crash_of_the_server_the_load_is_asked_for_again(lab):
+    logged = "SELECT DISTINCT n.nspname, c.relpersistence FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'i') AND n.nspname LIKE 'liftos%' ORDER BY 1"
+    assert lab.warehouse.query(logged) == [("liftos", "p"), ("liftos_audit", "u")]
+    lab.publish(report_slice(), [performance_row(DAY1)])
+    done = staged(lab, "2", NOON + 1, DAY1, DAY2, spend="9")
+    administer(lab.warehouse, "TRUNCATE liftos_audit.performance")  # as the server itself does it
+    with pytest.raises(WarehouseError, match=r"0 of its 2 rows.*Load the manifest again"):
+        lab.warehouse.publish(done, "2", ORG, NOON)
+    assert spends(lab) == [(DAY1, 5, "load-1")]
+    lab.warehouse.load(manifest(done, load_id="2"))
+    lab.warehouse.publish(done, "2", ORG, NOON)
+    assert spends(lab) == [(DAY1, 9, "2"), (DAY2, 9, "2")]
+
+
+def test_who_wants_no_more_rows_leaves_no_thread_and_no_pipe_behind():
+    before = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+    many = "SELECT repeat('x', 1000) AS x FROM range(100000)"
+    with duckdb.connect() as con, pytest.raises(KeyError), postgres_copy._written(con, many):
+        raise KeyError
+    assert (threading.active_count(), len(list(Path("/dev/fd").iterdir()))) == before
+
+
+def test_what_cannot_be_read_is_raised_before_the_rows_are_taken():
+    with (
+        duckdb.connect() as con,
+        pytest.raises(duckdb.Error, match="not that"),
+        postgres_copy._written(con, "SELECT error('not that') AS x") as pipe,
+    ):
+        assert list(postgres_copy._lines(pipe)) == []
 
 
 # --- rights and places ---------------------------------------------------------------------------
@@ -321,6 +353,24 @@ def test_objects_that_jsonb_does_not_take_are_kept_as_near_as_can_be(lab):
     lab.publish(report_slice(), rows)
     found = lab.warehouse.query("SELECT extra_metrics FROM liftos.performance ORDER BY ad_id")
     assert [text for (text,) in found] == list(given.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (r"\\\\ud83e \\\\\ud83e.", "\\\\\\\\ud83e \\\\\\\\\ufffd."),
+        (r"\uD83E\uDDA9\udda9", r"\uD83E\uDDA9" + "\ufffd"),
+        (r"\ud83e\ud83e\udda9\u0000", "\ufffd" + r"\ud83e\udda9" + "␀"),
+        (r"\\\u0000\u00e9", r"\\␀\u00e9"),
+    ],
+)
+def test_halves_of_pairs_are_replaced_and_nothing_else_is(given, kept):
+    found = (
+        memory()
+        .execute(f"SELECT {postgres_copy._cleaned('t')} FROM (SELECT ? AS t)", [given])
+        .fetchone()
+    )
+    assert found == (kept,)
 
 
 def test_question_marks_in_quotes_are_no_placeholders():
