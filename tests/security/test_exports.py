@@ -16,7 +16,6 @@ from airflow_provider_liftos.sandbox.dataset.names import HOSTILE
 PACKAGE = Path(airflow_provider_liftos.__file__).parent
 WRITERS = {
     "cli/table.py": "the one way to a file for people; guarded, as tested below",
-    "warehouses/postgres_copy.py": "for COPY, never a file",
     "sandbox/wire/tiktok/files.py": "what TikTok writes, formulas and all",
     "sandbox/wire/tiktok/tasks.py": "what TikTok writes, formulas and all",
 }
