@@ -33,7 +33,13 @@ from tests.warehouses.staging import (
 TABLES = ("performance", "campaigns", "loads")
 LARGE = Decimal("999999999999.999999")
 EXTREMES: dict[Kind, tuple[Any, ...]] = {
-    Kind.TEXT: ("", " ", "'\"; DROP TABLE x; --`\\", "Ünïcode 🦩 漢字\u2028\t\n\r", "n" * 1_000_000),
+    Kind.TEXT: (
+        "",
+        " ",
+        "'\"; DROP TABLE x; --`\\",
+        "Ünïcode 🦩 漢字\u2028\t\n\r",
+        "n" * 1_000_000,
+    ),
     Kind.INT: (0, 2**63 - 1, -(2**63)),
     Kind.DECIMAL: (Decimal("0.000001"), LARGE, -LARGE),
     Kind.MONEY: (Decimal(0), Decimal("-0.000001"), LARGE, -LARGE),
