@@ -8,6 +8,8 @@ of the same columns. It checks nothing, replaces nothing and tells nothing.
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import statistics
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,10 @@ from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.unified import PERFORMANCE
 from airflow_provider_liftos.warehouses.ddl import staged_columns
 from airflow_provider_liftos.warehouses.duckdb import CAPABILITIES, DuckDbWarehouse
+from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES as POSTGRES
+from tests.conftest import PostgresServer, postgres_programs, unprivileged_user
+from tests.warehouses.engines import parameters
 from tests.warehouses.staging import (
     DAY1,
     NOON,
@@ -63,10 +70,60 @@ def _duckdb_bulk(folder: Path, paths: list[str]) -> int:
     return int(rows)
 
 
+def _postgres_bulk(folder: Path, paths: list[str]) -> int:
+    """CSV by DuckDB, then COPY, into a table that has the index by which slices are found."""
+    import psycopg
+
+    shapes = ", ".join(f'"{c.name}" {POSTGRES.types[c.kind]}' for c in staged_columns(PERFORMANCE))
+    names = ", ".join(f'"{c.name}"' for c in staged_columns(PERFORMANCE))
+    rows = folder / "rows.csv"
+    with duckdb.connect(config={"threads": 2}) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        select = f"SELECT {names} FROM read_parquet({paths!r})"
+        con.execute(f"COPY ({select}) TO '{rows}' (FORMAT csv, HEADER false)")
+    with psycopg.connect(**_database(folder), autocommit=True) as con:
+        con.execute(f"CREATE TABLE t ({shapes})".encode())
+        con.execute("CREATE INDEX ON t (account_id, report, level, date)")
+        with con.cursor().copy("COPY t FROM STDIN (FORMAT csv)") as sink, rows.open("rb") as lines:
+            while part := lines.read(1 << 20):
+                sink.write(part)
+        found = con.execute("SELECT count(*) FROM t").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _database(folder: Path) -> dict[str, str]:
+    """One for each folder, on a server of our own, which ends with this process."""
+    import psycopg
+
+    name = f"bench_{abs(hash(str(folder)))}"
+    with psycopg.connect(_server(), autocommit=True) as con:
+        if not con.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            con.execute(f"CREATE DATABASE {name}".encode())
+    return parameters(_server().replace("/postgres?", f"/{name}?"))
+
+
+@cache
+def _server() -> str:
+    programs = postgres_programs()
+    if programs is None:
+        raise SystemExit("there is no Postgres server here (initdb, pg_ctl)")
+    folder = Path(tempfile.mkdtemp(prefix="liftos-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, unprivileged_user())
+    server = PostgresServer(programs, folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    url = server.start()
+    atexit.register(server.stop)
+    return url
+
+
 ENGINES = {
     "duckdb": Engine(
         warehouse=lambda folder: DuckDbWarehouse(folder / "warehouse.duckdb", None),
         bulk=_duckdb_bulk,
+    ),
+    "postgres": Engine(
+        warehouse=lambda folder: PostgresWarehouse(_database(folder)), bulk=_postgres_bulk
     ),
 }
 
