@@ -110,7 +110,7 @@ def _runs() -> list[Arg]:
     return [
         _option("--dag-id", help="only of this DAG"),
         _option("--run-id", help="only of this run"),
-        _option("--status", help="only success, failed, running, partial, waiting, deferred ..."),
+        _option("--status", help="only success, failed, partial, running, waiting, skipped ..."),
         _option("--json", help="everything, as JSON", action="store_true"),
     ]
 

@@ -29,44 +29,70 @@ from airflow_provider_liftos.transport.session import Session
 Told = tuple[ReportStatus, Judgement | None]
 """A report's status, and what keeps the platform from telling it."""
 
+_IN_VAIN = 19
+"""Requests of a round that may make no sense before any does: as many as ten reports take until
+each of them was asked about alone. Beyond them, batches are asked about as wholes."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Hearing:
     """One round of asking. An answer that stumps us costs the report it is about, and no other.
 
     ``heard`` counts reports that were told about. ``unread`` are those whose answers made no sense:
-    that may be the platform's state, so they are given up only where others were heard of.
+    that may be the platform's state, so they are given up only where others were heard of, which is
+    known as the round ends. ``in_vain`` counts senseless answers before the first that made sense.
     """
 
     session: Session
     reports: AsyncReport
     heard: int = 0
     unread: list[tuple[Checkpoint, Unreadable]] = field(default_factory=list)
+    in_vain: int = 0
 
     def of(self, batch: Sequence[Checkpoint]) -> Flow[list[Told]]:
         """Statuses of a batch; asked for anew in halves where they cannot be made out.
 
-        A single report whose answer meets a bug of ours is given up, and nothing told of it.
-        Raises what a platform's refusal stands for, and Unreadable when nothing makes sense.
+        While nothing was heard, each senseless answer about one report leads to the largest part
+        that is left: those that make sense may be anywhere. What is not asked about is told nothing
+        of, and neither is a report that is given up because its answer meets a bug of ours.
+
+        Raises what a platform's refusal stands for.
         """
+        told: list[Told] = []
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            found = yield from self._of(part)
+            if found is not None:
+                told += found
+                continue
+            middle = len(part) // 2
+            parts += [part[middle:], part[:middle]] if middle else []
+            if not self.heard:
+                if self.in_vain >= _IN_VAIN:
+                    break
+                if not middle:
+                    parts.sort(key=len)
+        return told
+
+    def _of(self, part: Sequence[Checkpoint]) -> Flow[list[Told] | None]:
+        """Statuses of a part; None where they cannot be made out, which is noted of one report."""
         try:
-            told = yield from _ask(self.session, self.reports, [pending(point) for point in batch])
+            told = yield from _ask(self.session, self.reports, [pending(point) for point in part])
         except Unreadable as error:
-            if len(batch) == 1:
-                self._leave(batch[0], error)
-                return []
+            self.in_vain += not self.heard
+            if len(part) == 1:
+                self.unread.append((part[0], error))
+            return None
         except (LiftosError, *surprises.NOT_OF_A_SLICE):
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is one report's
-            if len(batch) == 1:
-                batch[0].give_up(surprises.unforeseen(self.session, batch[0].slice, error))
+            if len(part) == 1:
+                part[0].give_up(surprises.unforeseen(self.session, part[0].slice, error))
                 return []
-        else:
-            self.heard += len(told)
-            return told
-        middle = len(batch) // 2
-        first = yield from self.of(batch[:middle])
-        return [*first, *(yield from self.of(batch[middle:]))]
+            return None
+        self.heard += len(told)
+        return told
 
     def end(self) -> list[Checkpoint]:
         """Reports given up as the round ends. Raises Unreadable when no answer made sense."""
@@ -75,11 +101,6 @@ class Hearing:
         for point, error in self.unread:
             point.give_up(error)
         return [point for point, _ in self.unread]
-
-    def _leave(self, point: Checkpoint, error: Unreadable) -> None:
-        if self.unread and not self.heard:
-            raise error  # two of two: it is hardly about the reports
-        self.unread.append((point, error))
 
 
 def _ask(session: Session, reports: AsyncReport, asked: Sequence[Pending]) -> Flow[list[Told]]:

@@ -7,6 +7,7 @@ SQL API's host is made of the account; private links, proxies and emulators have
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -47,6 +48,15 @@ class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
         protocol = _checked({"protocol": extra.get("protocol") or "https"}, host)["protocol"]
         return protocol, f"{host}:{port}" if host and port else host or ""
 
+    async def get_sql_api_query_status_async(self, query_id: str) -> dict[str, str | list[str]]:
+        """As the provider's, which looks up the connection and asks for tokens on the event loop.
+
+        Others wait there meanwhile: signing takes milliseconds, a token of OAuth a request.
+        """
+        headers, params, url = await asyncio.to_thread(self.get_request_url_header_params, query_id)
+        status, said = await self._make_api_call_with_retries_async("GET", url, headers, params)
+        return dict(self._process_response(status, said))  # type: ignore[no-untyped-call]
+
     def _make_api_call_with_retries(
         self,
         method: str,
@@ -64,8 +74,9 @@ class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
         headers: dict[str, Any],
         params: dict[str, Any] | None = None,
     ) -> Any:
+        there = await asyncio.to_thread(self.at_host, url)
         return await super()._make_api_call_with_retries_async(  # type: ignore[no-untyped-call]
-            method, self.at_host(url), headers, params
+            method, there, headers, params
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from airflow_provider_liftos.hooks import config, observing, registry
 from airflow_provider_liftos.model.errors import CircuitOpen, Throttled
@@ -67,7 +67,7 @@ class LiftosOperator(BaseOperator):
         Without ``org_id`` it is the connection's; what goes wrong before that is known is kept
         for the organization ``default``.
         """
-        from airflow_provider_liftos.state.ledger import Ledger
+        from airflow_provider_liftos.state.ledger import SKIPPED, Ledger
 
         org, version = self._whose(org_id)
         entry = Entry(org)
@@ -80,6 +80,10 @@ class LiftosOperator(BaseOperator):
             error = None
             try:
                 yield entry
+            except AirflowSkipException as skip:
+                entry.status = SKIPPED
+                entry.warnings = (*entry.warnings, str(skip))
+                raise
             except Exception as failure:
                 entry.status = _status(entry, failure)
                 error = f"{type(failure).__name__}: {failure}"

@@ -6,7 +6,7 @@ listing counts for every day that had begun when it was made.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -41,11 +41,9 @@ class Awaited:
         wanted = self._wanted(warehouse, org_id, now, accounts)
         if not wanted:
             return [f"nothing of {self.platform} is published"]
-        there = _there(warehouse, self.platform, org_id)
-        lines = (
-            self._line(key, there.get(key, set()), self._days(now, accounts.get(key[0])))
-            for key in sorted(wanted)
-        )
+        days = {key: self._days(now, accounts.get(key[0])) for key in sorted(wanted)}
+        there = _there(warehouse, self.platform, org_id, days)
+        lines = (self._line(key, there.get(key, set()), days[key]) for key in days)
         return [line for line in lines if line]
 
     def _wanted(
@@ -62,7 +60,7 @@ class Awaited:
             return list(self.window.dates())
         return [due_day(now, account.timezone if account else "", self.delay_days)]
 
-    def _line(self, key: tuple[str, str], there: set[date], days: list[date]) -> str:
+    def _line(self, key: tuple[str, str], there: set[date], days: Sequence[date]) -> str:
         account, table = key
         if ":" not in table:  # a listing is of now, and tells of all days before it
             days = [] if there and max(there) >= days[-1] else days[-1:]
@@ -73,16 +71,41 @@ class Awaited:
         return f"{self.platform} account {account} lacks {missing[0]}{more} of {table}"
 
 
-def _there(warehouse: Reader, platform: str, org_id: str) -> Tables:
+def _there(
+    warehouse: Reader,
+    platform: str,
+    org_id: str,
+    days: Mapping[tuple[str, str], Sequence[date]],
+) -> Tables:
+    """What is there of these days of these tables; of a listing, the day of the newest."""
     ident = warehouse.layout.capabilities.ident
-    columns = ", ".join(ident(name) for name in ("account_id", "report", "level", "date"))
-    rows = warehouse.query(
-        f"SELECT {columns} FROM {warehouse.layout.published('loads')}"
-        f" WHERE {ident('org_id')} = ? AND {ident('platform')} = ?",
-        (org_id, platform),
+    account, report, level, day = map(ident, ("account_id", "report", "level", "date"))
+    start = (
+        f" FROM {warehouse.layout.published('loads')} WHERE {ident('org_id')} = ?"
+        f" AND {ident('platform')} = ? AND {report} IN "
     )
     found: Tables = {}
-    for account, report, level, day in rows:
-        table = report if level in {SNAPSHOT, CHANGES} else f"{report}:{level}"
-        found.setdefault((account, table), set()).add(day)
+    listings = sorted({name for _, name in days if ":" not in name})
+    if listings:
+        rows = warehouse.query(
+            f"SELECT {account}, {report}, MAX({day}){start}({_marks(listings)})"
+            f" AND {level} IN (?, ?) GROUP BY {account}, {report}",
+            (org_id, platform, *listings, SNAPSHOT, CHANGES),
+        )
+        found |= {(whose, stream): {newest} for whose, stream, newest in rows}
+    levels = sorted({name for _, name in days if ":" in name})
+    if levels:
+        names = sorted({name.rpartition(":")[0] for name in levels})
+        asked = [one for key in days if ":" in key[1] for one in days[key]]
+        rows = warehouse.query(
+            f"SELECT {account}, {report}, {level}, {day}{start}({_marks(names)})"
+            f" AND {day} BETWEEN ? AND ?",
+            (org_id, platform, *names, min(asked), max(asked)),
+        )
+        for whose, name, its_level, one in rows:
+            found.setdefault((whose, f"{name}:{its_level}"), set()).add(one)
     return found
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -17,6 +17,8 @@ from airflow_provider_liftos.state.tables import run_ledger
 RUNNING, SUCCESS, FAILED, INTERRUPTED = "running", "success", "failed", "interrupted"
 PARTIAL = "partial"
 """It ended with what it has: some accounts or slices are missing, and its warnings say which."""
+SKIPPED = "skipped"
+"""It did nothing, as it was told to; its warnings say why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ run_ledger = Table(
     Column("try_number", Integer, nullable=False, server_default="1"),
     _text("platform"),
     _text("phase", required=True),
-    _text("status", required=True),  # running, success, failed, interrupted, or the phase's own
+    _text("status", required=True),  # running, success, failed, interrupted, skipped ...
     _moment("started_at", required=True),
     _moment("finished_at"),
     _total("rows"),

@@ -112,15 +112,19 @@ class Seats:
     def around(self, work: Flow[T]) -> Flow[T]:
         """The same, and no seat is held afterwards, whatever becomes of it."""
         try:
-            return (yield from work)
-        except GeneratorExit:
-            # Broken off, as a cancelled task is: nobody carries out effects any more.
+            try:
+                return (yield from work)
+            except GeneratorExit:
+                raise
+            except BaseException:
+                yield from self.leave()
+                raise
+        except BaseException:
+            # Broken off, as a cancelled task is, at work or while it left: nobody carries out
+            # effects any more. Or leaving failed: the keeper goes on trying.
             for seat in self._mine:
                 seat.give_up()
             self._mine.clear()
-            raise
-        except BaseException:
-            yield from self.leave()
             raise
 
 

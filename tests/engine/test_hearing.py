@@ -126,9 +126,6 @@ def test_a_bug_in_deciding_costs_the_report_that_it_is_about(
 def test_an_answer_without_sense_costs_its_report_where_others_make_sense(
     harness: Harness, poll_batch: int
 ) -> None:
-    def nonsense() -> Exception:
-        return ValueError("what is this?")
-
     odd = stumbling(lambda one: one.report_id == "0", nonsense)
     reads(harness, statuses=odd, poll_batch=poll_batch)
     extraction, _ = running(harness, 5)
@@ -136,6 +133,41 @@ def test_an_answer_without_sense_costs_its_report_where_others_make_sense(
     assert {n for n, point in found.items() if point.state == READY} == {"1", "2", "3", "4"}
     assert found["0"].state == GIVEN_UP
     assert "not what the platform documents" in found["0"].error["message"]
+
+
+def nonsense() -> Exception:
+    return ValueError("what is this?")
+
+
+@pytest.mark.parametrize("poll_batch", [50, 3, 1])
+@pytest.mark.parametrize(
+    "senseless",
+    [{0, 1}, {7, 8}, {0, 5, 9}, set(range(5)), set(range(5, 10)), set(range(9)), set(range(1, 10))],
+)
+def test_it_does_not_matter_which_of_ten_reports_have_senseless_answers(
+    harness: Harness, poll_batch: int, senseless: set[int]
+) -> None:
+    odd = stumbling(lambda one: int(one.report_id) in senseless, nonsense)
+    reads(harness, statuses=odd, poll_batch=poll_batch)
+    extraction, _ = running(harness, 10)
+    found = poll(harness, extraction, Ready())
+    assert {int(n) for n, point in found.items() if point.state == GIVEN_UP} == senseless
+    assert {int(n) for n, point in found.items() if point.state == READY} == (
+        set(range(10)) - senseless
+    )
+
+
+@pytest.mark.parametrize("first", [0, 15, 25, 39])
+def test_many_senseless_answers_in_a_row_do_not_hide_what_makes_sense(
+    harness: Harness, first: int
+) -> None:
+    senseless = {(first + n) % 75 for n in range(36)}
+    reads(harness, statuses=stumbling(lambda one: int(one.report_id) in senseless, nonsense))
+    extraction, _ = running(harness, 75)
+    for _ in range(4):
+        found = poll(harness, extraction, Ready())
+    assert {int(n) for n, point in found.items() if point.state == GIVEN_UP} == senseless
+    assert {point.state for point in found.values()} == {GIVEN_UP, READY}
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])

@@ -99,6 +99,11 @@ def test_the_deadline_ends_the_wait_as_it_does_a_sensors(waiting, soft_fail, end
     with pytest.raises(end, match=r"nothing of meta is published; .* Nothing was graded\."):
         waiting.task(**options).execute(waiting.context("gate"))
     assert waiting.results() == []
+    [entry] = Ledger(waiting.liftos.store, "default").rows(phase="audit")
+    words = (entry.error, *entry.warnings)
+    assert [bool(word) for word in words] == ([False, True] if soft_fail else [True])
+    assert "Nothing was graded." in str(words[-1])
+    assert entry.status == ("skipped" if soft_fail else "failed")
 
 
 def test_a_task_that_may_not_defer_waits_in_its_slot(waiting, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.model.report import Window
-from airflow_provider_liftos.model.unified import ENTITIES
+from airflow_provider_liftos.model.unified import ENTITIES, TABLES
 from airflow_provider_liftos.platforms import get
 from airflow_provider_liftos.quality import published, published_entities
 from airflow_provider_liftos.quality.audit import AuditOutcome, audit
@@ -136,6 +137,58 @@ def test_large_tables_are_copied_in_pieces(
     assert finding(outcome, "hierarchy_intact", _slice_of(whole, tmp_path, "ads")).observed == (
         "1 ads name none of the ad_groups, such as a5"
     )
+
+
+def pieces(scene: Scene, table: str, between: Callable[[], None]) -> list[list[tuple[Any, ...]]]:
+    """The living of a table, in pieces of which each is followed by something."""
+    found = []
+    manifest = scene.manifest()
+    for piece in published_entities._pieces(scene, manifest, TABLES[table]):
+        found.append(list(piece))
+        between()
+    return found
+
+
+def ids(found: list[list[tuple[Any, ...]]], column: str = "ad_id") -> list[list[Any]]:
+    position = TABLES["ads"].names().index(column)
+    return [[row[position] for row in piece] for piece in found]
+
+
+@pytest.fixture
+def ads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Six of them, of two accounts, in pieces of two."""
+    monkeypatch.setattr(published_entities, "AT_ONCE", 2)
+    for account, number in ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)):
+        seen(scene, "ads", account_id=f"100{account}", ad_id=f"a{number}")
+    return scene
+
+
+def test_what_is_published_between_two_pieces_repeats_no_entity_and_leaves_none_out(
+    ads: Scene,
+) -> None:
+    def publish() -> None:  # a new version of the first, and one before it
+        where = ads.layout.published("ads")
+        ads.con.execute(f"UPDATE {where} SET valid_to = now() WHERE ad_id IN ('a1', 'a0')"
+                        " AND account_id = '1001'")  # fmt: skip
+        for name in ("a0", "a1"):
+            seen(ads, "ads", ad_id=name, valid_from=ASKED + timedelta(hours=1))
+
+    found = pieces(ads, "ads", publish)
+    assert ids(found) == [["a1", "a2"], ["a3", "a1"], ["a2", "a3"]]
+    assert ids(found, "account_id") == [["1001", "1001"], ["1001", "1002"], ["1002", "1002"]]
+
+
+def test_what_is_there_twice_is_in_one_piece_however_often(ads: Scene) -> None:
+    for _ in range(4):
+        seen(ads, "ads", ad_id="a2")
+    found = pieces(ads, "ads", lambda: None)
+    assert ids(found) == [["a1"], ["a2"] * 5, ["a3", "a1"], ["a2", "a3"]]
+
+
+def test_what_has_no_id_is_read_too(ads: Scene) -> None:
+    seen(ads, "ads", account_id="1002", ad_id=None)
+    found = [name for piece in ids(pieces(ads, "ads", lambda: None)) for name in piece]
+    assert found == ["a1", "a2", "a3", None, "a1", "a2", "a3"]
 
 
 def _slice_of(scene: Scene, folder: Path, table: str) -> Any:

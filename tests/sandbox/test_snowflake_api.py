@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -108,6 +110,35 @@ async def test_a_programs_token_is_sent_as_such(api, monkeypatch):
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(value))
     assert _hook().execute_query("SELECT 1", statement_count=1)
     assert api.kinds == ["PROGRAMMATIC_ACCESS_TOKEN"]
+
+
+@pytest.mark.parametrize("slow", ["get_headers", "get_connection"])
+async def test_others_go_on_while_the_trigger_looks_its_connection_up(api, monkeypatch, slow):
+    [handle] = _hook().execute_query("SELECT 1", statement_count=1)
+    quick = getattr(LiftosSnowflakeSqlApiHook, slow)
+    ticks = 0
+    seen = []
+
+    def slowly(*given):
+        before = ticks
+        time.sleep(0.3)
+        seen.append(ticks - before)
+        return quick(*given)
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.005)
+
+    stub = staticmethod(slowly) if slow == "get_connection" else slowly
+    monkeypatch.setattr(LiftosSnowflakeSqlApiHook, slow, stub)
+    other = asyncio.create_task(tick())
+    trigger = SnowflakeStatementTrigger([handle], CONNECTION)
+    assert (await trigger.get_query_status(handle))["status"] == "success"
+    other.cancel()
+    assert seen
+    assert min(seen) > 0
 
 
 async def test_the_trigger_survives_its_row_and_carries_no_secret(api):

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Rejected, Throttled
 from airflow_provider_liftos.model.wire import Lane, Request
-from airflow_provider_liftos.transport.boarding import until_next_look
+from airflow_provider_liftos.transport.boarding import Seats, until_next_look
 from airflow_provider_liftos.transport.flow import arun, run
 from tests.transport.conftest import Caller, Script, answer, refusal
 
@@ -153,6 +153,42 @@ def test_a_flow_that_is_broken_off_gives_its_seat_up(capped):
     assert [state.in_flight for state in caller.flights.state()] == [1]
     flow.close()
     asyncio.run(soon(lambda: caller.flights.state() == []))
+
+
+def test_so_does_one_that_is_broken_off_while_it_leaves_after_an_error(capped):
+    caller = capped(concurrent_requests=1, concurrent_requests_per_account=1)
+    flow = caller.session.call(REQUEST, json.loads)
+    effect = next(flow)
+    while type(effect).__name__ != "Send":
+        effect = flow.send(effect.call())
+    effect = flow.throw(RuntimeError("lost"))
+    assert effect.call.__name__ == "leave"
+    flow.close()
+    asyncio.run(soon(lambda: caller.flights.state() == []))
+
+
+def test_a_seat_that_could_not_be_left_is_given_up():
+    given_up = []
+
+    class Stuck:
+        key = "app"
+        come = look = int
+
+        def leave(self):
+            raise OSError("the store is away")
+
+        def give_up(self):
+            given_up.append(self)
+
+    seats = Seats([Stuck, Stuck], float)
+
+    def work():
+        yield from seats.board()
+        raise ValueError
+
+    with pytest.raises(OSError, match="away"):
+        run(seats.around(work()), None)
+    assert len(given_up) == 2
 
 
 def test_so_does_a_cancelled_task_of_an_event_loop(capped):
