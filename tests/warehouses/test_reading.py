@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from airflow_provider_liftos.model.report import Level, Window
 from airflow_provider_liftos.model.unified import TABLES
-from airflow_provider_liftos.quality import days
+from airflow_provider_liftos.quality import days, published_entities
+from airflow_provider_liftos.quality.awaited import Awaited
 from airflow_provider_liftos.warehouses.cross_platform import totals
 from airflow_provider_liftos.warehouses.progress import published
 from tests.warehouses.staging import (
@@ -92,3 +93,25 @@ def test_platforms_are_summed_side_by_side(lab):
     assert (found.impressions, found.spend, found.roas) == (2000, Decimal(10), 4.0)
     assert (found.first_day, found.last_day, found.unconverted) == (DAY1, DAY2, 0)
     assert warnings == []
+
+
+def test_what_is_waited_for_is_found_by_its_days_and_tables(lab):
+    for day in (DAY1, DAY3):
+        lab.publish(report_slice(day, day), [performance_row(day)])
+    lab.publish(stream_slice(), [entity_row("a", "x")], table="campaigns")
+
+    def lacking(*tables):
+        awaited = Awaited(platform="meta", tables=tables, window=Window(since=DAY1, until=DAY3))
+        return awaited.lacking(lab.warehouse, ORG, ASKED)
+
+    assert lacking("basic:campaign") == [f"meta account 1001 lacks {DAY2} of basic:campaign"]
+    assert lacking("campaigns", "basic:ad")[0].endswith(f"{DAY1} and 2 more days of basic:ad")
+
+
+def test_living_entities_are_read_in_pieces_that_follow_one_another(lab, monkeypatch):
+    monkeypatch.setattr(published_entities, "AT_ONCE", 2)
+    lab.publish(stream_slice(), [entity_row(n, "x") for n in "abcde"], table="campaigns")
+    table = TABLES["campaigns"]
+    position = table.names().index("campaign_id")
+    found = published_entities._pieces(lab.warehouse, manifest(), table)
+    assert [[row[position] for row in piece] for piece in found] == [["a", "b"], ["c", "d"], ["e"]]
