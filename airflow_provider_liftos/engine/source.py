@@ -91,13 +91,17 @@ class SourceReader:
         read = self._landed(self._cuts(whole=window), newest, [window])
         return Read(slices=read.slices, warnings=read.warnings, reached=reached, days=read.days)
 
-    def changes(self, known: Reached) -> Read:
-        """The days of which rows changed since. Raises as ``window`` does."""
+    def changes(self, known: Reached, since: date | None = None) -> Read:
+        """The days of which rows changed since what is known.
+
+        A cursor that is of another type by now begins anew, from the day ``since`` on. Raises as
+        ``window`` does.
+        """
         reached = self._reached()
         if reached is None:
             return Read()
         if reached.kind != known.kind:
-            return self.everything()
+            return self.everything(since)
         bound = known.bound(self.source.overlap, self.source.cursor)
         cuts, newest, warnings = self._changed(bound)
         if newest is None:
@@ -127,6 +131,11 @@ class SourceReader:
     def _date(self) -> str:
         return self._column(self.source.columns["date"])
 
+    @property
+    def _cursor(self) -> str:
+        column = self._column(self.source.cursor)
+        return self.query.order or column
+
     def _column(self, name: str) -> str:
         """A column of the source, as it is really written; all are looked up once."""
         if not self._names:
@@ -146,8 +155,8 @@ class SourceReader:
         """The cursor's greatest value now; what comes while rows are read is for the next run."""
         if not self.source.cursor:
             return None
-        value = self._one(f"max({self._column(self.source.cursor)})")[0]
-        return None if value is None else Reached.of(value, self.source.cursor)
+        least, most = self._one(f"min({self._cursor}), max({self._cursor})")
+        return None if most is None else Reached.between(least, most, self.source.cursor)
 
     def _cuts(self, whole: Window | None = None) -> Cuts:
         report = None if self.source.stream else self.source.as_report()
@@ -163,7 +172,7 @@ class SourceReader:
     def _changed(self, bound: Any) -> tuple[Cuts, Any, tuple[str, ...]]:
         """Slices of what changed, some day as the driver gives it, and warnings."""
         rows = self._rows()
-        cursor = self._column(self.source.cursor)
+        cursor = self._cursor
         columns = ", ".join(self._column(name) for name in rows.key)
         days: dict[str, set[date]] = {}
         newest = None

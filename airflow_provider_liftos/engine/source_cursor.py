@@ -2,6 +2,9 @@
 
 The next run begins *at* that value, less the overlap, never behind it: rows that share it may have
 been committed since. What is read twice is not there twice, because whole days are replaced.
+
+Texts are compared as texts. Those of numbers are refused: ``10`` comes before ``9`` there, and
+would never be read.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -43,8 +46,28 @@ class Reached:
                 hint="A cursor is a timestamp, a date, a whole or decimal number, or text; cast it"
                 " in your query.",
             )
+        if isinstance(value, str) and _is_number(value):
+            raise ConfigurationError(
+                f"the cursor column {column!r} holds numbers as text, such as {value!r}, which do"
+                " not sort by their size: rows would be missed",
+                hint="Cast it to a number in your query; of files, all its values must be numbers.",
+            )
         is_time = isinstance(value, date)
         return cls(kind=kind, text=value.isoformat() if is_time else str(value))
+
+    @classmethod
+    def between(cls, least: Any, most: Any, column: str) -> Reached:
+        """The greatest value of a column whose least one is in the same order.
+
+        Raises ConfigurationError where not all of its values are.
+        """
+        begun, found = cls.of(least, column), cls.of(most, column)
+        if "text" in {begun.kind, found.kind} and begun.kind != found.kind:
+            raise ConfigurationError(
+                f"the cursor column {column!r} holds texts among other values",
+                hint="Cast it to one type in your query.",
+            )
+        return found
 
     def bound(self, overlap: float, column: str) -> Any:
         """The value from which, itself included, the next run reads.
@@ -70,6 +93,13 @@ def _kind(value: Any) -> str:
         return ""
     kinds = {date: "date", int: "int", Decimal: "decimal", str: "text"}
     return next((kind for known, kind in kinds.items() if isinstance(value, known)), "")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text.strip()).is_finite()
+    except InvalidOperation:
+        return False
 
 
 def _earlier(text: str, overlap: float, column: str) -> str:

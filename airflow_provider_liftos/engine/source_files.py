@@ -7,7 +7,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -40,15 +40,25 @@ class SourceFile:
 
 def format_of(name: str, given: str = "") -> str:
     """``parquet``, ``csv`` or ``jsonl``; ConfigurationError where a name does not tell."""
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix in _PACKED else path.suffix
-    found = given or FORMATS.get(suffix.lstrip(".").lower(), "")
+    found = given or _by_suffix(name)
     if found not in FORMATS.values():
         raise ConfigurationError(
-            f"the format of {path.name!r} is not known",
+            f"the format of {Path(name).name!r} is not known",
             hint="Give file_format: parquet, csv or jsonl (one object per line).",
         )
     return found
+
+
+def belongs(name: str) -> bool:
+    """Whether a file of a folder is one of its data: not half written, hidden or a checksum."""
+    own = Path(name).name
+    return not own.startswith((".", "_")) and bool(_by_suffix(own))
+
+
+def _by_suffix(name: str) -> str:
+    path = Path(name.lower())
+    suffix = Path(path.stem).suffix if path.suffix in _PACKED else path.suffix
+    return FORMATS.get(suffix.lstrip("."), "")
 
 
 @contextmanager
@@ -58,10 +68,12 @@ def opened(
     platform: str,
     title: str,
     file_format: str = "",
+    cursor: str = "",
 ) -> Iterator[tuple[Door, Query]]:
     """The files as a query, all of them together.
 
-    Values of CSV and JSON are texts, exactly as they are written.
+    Values of CSV and JSON are texts, exactly as they are written; those of ``cursor`` are compared
+    as numbers where all of them are.
 
     Raises:
         ConfigurationError: a format is not known, formats differ, or a file is not of its format.
@@ -80,7 +92,8 @@ def opened(
         connection = _connect(folder)
         door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
         try:
-            yield door, Query(sql=_reading(kind, paths), dialect=DUCKDB)
+            query = Query(sql=_reading(kind, paths), dialect=DUCKDB)
+            yield door, replace(query, order=_order(door, query, cursor))
         finally:
             door.close()
 
@@ -114,11 +127,33 @@ def _reading(kind: str, paths: Sequence[str]) -> str:
     )
 
 
+def _order(door: Door, query: Query, cursor: str) -> str:
+    """What compares texts of numbers by their size; nothing for all others, or no such column.
+
+    Digits behind the tenth are rounded, which brings some rows twice and misses none.
+    """
+    if not cursor:
+        return ""
+    names = door.names(query.select("q.*", lambda _mark: "1 = 0"))
+    written = {name.casefold(): name for name in reversed(names)} | {name: name for name in names}
+    if not (name := written.get(cursor) or written.get(cursor.casefold())):
+        return ""
+    text = f"trim({query.column(name)}::VARCHAR)"
+    number = f"TRY_CAST({text} AS DECIMAL(38, 10))"
+    texts, numbers = door.one(
+        query.select(
+            f"count(*), count({number})",
+            lambda _mark: f"typeof({query.column(name)}) = 'VARCHAR' AND {text} <> ''",
+        )
+    )
+    return number if texts and texts == numbers else ""
+
+
 def _copied(
     file: SourceFile, folder: str, kind: str, number: int, whose: tuple[str, str]
 ) -> list[str]:
     """Copies on this host; of JSON, texts in Parquet: DuckDB would round its numbers."""
-    path = Path(folder) / f"{number}-{Path(file.name).name}"
+    path = Path(folder) / f"{number}-{Path(file.name).name.lower()}"
     try:
         with file.open() as source:
             if kind == "jsonl":
@@ -134,9 +169,9 @@ def _copied(
 
 
 def _unpacked(name: str, source: IO[bytes]) -> Any:
-    if name.endswith(".gz"):
+    if name.lower().endswith(".gz"):
         return gzip.GzipFile(fileobj=source)
-    if name.endswith(".zst"):
+    if name.lower().endswith(".zst"):
         import pyarrow as pa
 
         return io.BufferedReader(pa.CompressedInputStream(source, "zstd"))

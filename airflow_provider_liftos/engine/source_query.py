@@ -35,11 +35,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query, and the values of its own placeholders, if any."""
+    """A user's query, and the values of its own placeholders, if any.
+
+    ``order`` is what its rows' cursor is compared by, where that is not the column as it is.
+    """
 
     sql: str
     dialect: Dialect
     parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    order: str = ""
 
     def column(self, name: str) -> str:
         """A column of its rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ class Rows:
     _fillings: tuple[tuple[int, str, Filling], ...]
     _account: tuple[int, Filling] | None
     _accounts: dict[str, Account] = field(default_factory=dict)
+    _without_currency: set[str] = field(default_factory=set)
     _lost: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -80,8 +81,14 @@ class Rows:
             filling.finish()
 
     def account(self, account_id: str) -> Account:
-        """What is known of an account."""
-        return self._accounts.get(account_id) or self._described(account_id, {})
+        """What is known of an account.
+
+        Of one with rows that have no currency, none is: these would be taken to be in it.
+        """
+        known = self._accounts.get(account_id) or self._described(account_id, {})
+        if account_id in self._without_currency:
+            return replace(known, currency=self.source.currency)
+        return known
 
     def warnings(self) -> tuple[str, ...]:
         """What was left out, and why."""
@@ -107,6 +114,9 @@ class Rows:
             for position, name, filling in self._fillings
             if (text := filling.text(row[position])) is not None
         }
+        if not str(fields.get("currency") or "").strip():
+            fields.pop("currency", None)
+            self._without_currency.add(account)
         if self.source.stream:
             self._complete(fields)
         if account not in self._accounts:

@@ -187,15 +187,14 @@ def files(path: str, conn_id: str | None, platform: str) -> list[SourceFile]:
 
 
 def _named(path: str, storage: Callable[[str], Any]) -> list[SourceFile]:
-    from airflow_provider_liftos.engine.source_files import FORMATS, SourceFile
+    from airflow_provider_liftos.engine.source_files import SourceFile, belongs
 
     folder, star, rest = path.partition("*")
     if star:
         folder, _, begun = folder.rpartition("/")
         items = list(storage(folder or ".").glob(begun + star + rest))
     elif (whole := storage(path)).is_dir():
-        known = {f".{suffix}" for suffix in FORMATS}
-        items = [one for one in whole.iterdir() if known & set(one.suffixes)]
+        items = [one for one in whole.iterdir() if belongs(one.name)]
     else:
         items = [whole] if whole.exists() else []
     by_name = {str(one): one for one in items}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,8 +39,9 @@ class LiftosSqlExtractOperator(LiftosOperator):
     A run whose days are named (params, a partition, a backfill) brings these days. Without
     ``cursor`` every run does, with ``lookback_days`` days before its interval, or the ``last_days``
     days. With ``cursor``, other runs bring the days of which rows have changed since what is
-    published, and the first one all days from ``since`` on. A cursor does not show rows that were
-    deleted, nor the day that a row has left for another: read these days by their dates.
+    published, and the first one all days from ``since`` on; so does the first one of a task whose
+    ``sql``, ``parameters`` or ``account`` were changed in the DAG. A cursor does not show rows that
+    were deleted, nor the day that a row has left for another: read these days by their dates.
     """
 
     phase: ClassVar[str] = "extract"
@@ -96,6 +99,8 @@ class LiftosSqlExtractOperator(LiftosOperator):
         self.slice_days = slice_days
         self.warehouse_conn_id = warehouse_conn_id
         self.has_connection = conn_id is not None
+        # As the DAG has them: what templates make of them is another text in every run.
+        self.asked = (sql, parameters, account, columns.get("date"), columns.get("account_id"))
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises for a source that cannot be read, or is not as declared; nothing is kept then."""
@@ -133,7 +138,7 @@ class LiftosSqlExtractOperator(LiftosOperator):
             )
             summary = write_manifest(staging, manifest, self.phase)
             # Last, for it says that this run is there to be published.
-            entry.detail = {"slices": len(read.slices), "source": self._noted(read, as_of)}
+            entry.detail = {"slices": len(read.slices), "source": self._noted(context, read, as_of)}
             return summary
 
     @property
@@ -173,6 +178,7 @@ class LiftosSqlExtractOperator(LiftosOperator):
                 platform=self.platform,
                 title=self.path,
                 file_format=self.file_format,
+                cursor=self.cursor,
             )
         with opened as (door, query):
             yield SourceReader(
@@ -192,8 +198,8 @@ class LiftosSqlExtractOperator(LiftosOperator):
             return reader.everything()
         warehouse = self._warehouse(entry.org_id, is_mock=is_mock)
         if self.cursor and not names_days(context):
-            known = self._known(warehouse, entry.org_id)
-            return reader.changes(known) if known else reader.everything(self._since())
+            known, since = self._known(context, warehouse, entry.org_id), self._since()
+            return reader.changes(known, since) if known else reader.everything(since)
         return self._window(reader, warehouse, entry, wanted)
 
     def _window(
@@ -209,18 +215,22 @@ class LiftosSqlExtractOperator(LiftosOperator):
         read = reader.window(window, known)
         return replace(read, warnings=(*warnings, *read.warnings))
 
-    def _known(self, warehouse: Warehouse, org_id: str) -> Reached | None:
+    def _known(
+        self, context: Mapping[str, Any], warehouse: Warehouse, org_id: str
+    ) -> Reached | None:
         """Where the newest run had come whose days have all been published."""
         from airflow_provider_liftos.engine.source_cursor import Reached
         from airflow_provider_liftos.state.ledger import PARTIAL, SUCCESS, Ledger
         from airflow_provider_liftos.warehouses import sources
 
         ledger, report = Ledger(config.state_store(), org_id), self.source.as_report()
+        entries = ledger.rows(dag_id=context["ti"].dag_id, platform=self.platform, phase=self.phase)
+        key = self._key(context)
         notes = [
             one.detail["source"]
-            for one in ledger.rows(platform=self.platform, phase=self.phase)
+            for one in entries
             if one.status in {SUCCESS, PARTIAL}
-            and (one.detail.get("source") or {}).get("key") == self._key
+            and (one.detail.get("source") or {}).get("key") == key
         ]
         for note in notes[:_LOOKED_AT]:
             if note["reached"] and sources.arrived(
@@ -229,18 +239,26 @@ class LiftosSqlExtractOperator(LiftosOperator):
                 return Reached(**note["reached"])
         return None
 
-    @property
-    def _key(self) -> list[str]:
-        """What a cursor is of: another query on the same rows goes on where this one was."""
-        place = self.path or self.conn_id
-        return [f"{self.report}:{self.level}", place, self.cursor]
+    def _key(self, context: Mapping[str, Any]) -> list[str]:
+        """What a cursor is of: one task, and what it asks for of one place.
 
-    def _noted(self, read: Read, as_of: float) -> dict[str, Any] | None:
+        Mapped tasks are told apart by what they ask for, not by their index, which is another's
+        as soon as their list changes. Who asks for something else begins anew: nothing says that
+        it has been read. A query in a file is known by the file's name.
+        """
+        ti, place = context["ti"], self.path or self.conn_id
+        asked = json.dumps(self.asked, default=str, sort_keys=True)
+        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        whose = [ti.dag_id, ti.task_id, f"{self.report}:{self.level}"]
+        return [*whose, place, self.cursor, digest]
+
+    def _noted(self, context: Mapping[str, Any], read: Read, as_of: float) -> dict[str, Any] | None:
         """For the run ledger, from which the next run takes where this one had come."""
         if not self.cursor or read.reached is None:
             return None
         reached = {"kind": read.reached.kind, "text": read.reached.text}
-        return {"key": self._key, "reached": reached, "as_of": as_of, "days": dict(read.days)}
+        key = self._key(context)
+        return {"key": key, "reached": reached, "as_of": as_of, "days": dict(read.days)}
 
     def _since(self) -> date | None:
         try:

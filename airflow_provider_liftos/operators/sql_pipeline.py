@@ -61,28 +61,22 @@ class SqlPipeline:
             ) from None
 
     def dag(self, dag_id: str | None = None, *, schedule: Any = DAILY, **kwargs: Any) -> DAG:
-        """A DAG around the pipeline: daily, no catch-up, one run at a time."""
+        """A DAG around the pipeline: daily, no catch-up, one run at a time.
+
+        ``kwargs`` are arguments of ``DAG`` and go before what is said here; ``params`` are added.
+        """
         if isinstance(schedule, str):
             schedule = CronDataIntervalTimetable(schedule, timezone="UTC")
-        kwargs.setdefault("default_args", {"retry_delay": timedelta(seconds=30)})
-        kwargs.setdefault("max_active_runs", 1)
-        day: dict[str, Any] = {"type": ["string", "null"], "format": "date"}
-        with DAG(
-            dag_id or f"liftos_{self.platform}",
-            description="Rows of your own beside the platforms', checked before publishing",
-            schedule=schedule,
-            start_date=datetime(2024, 1, 1),  # noqa: DTZ001  read in the timetable's zone
-            catchup=False,
-            params={
-                "since": Param(None, title="First day", description="Read again by date.", **day),
-                "until": Param(None, title="Last day", description="Included.", **day),
-                "last_n_days": Param(
-                    None, type=["integer", "null"], minimum=1, title="Last N days"),
-                "lifetime": Param(False, type="boolean", title="All days there are"),
-            },
-            tags=["liftos", self.platform],
-            **kwargs,
-        ) as dag:  # fmt: skip
+        usual = {
+            "description": "Rows of your own beside the platforms', checked before publishing",
+            "start_date": datetime(2024, 1, 1),  # noqa: DTZ001  read in the timetable's zone
+            "catchup": False,
+            "tags": ["liftos", self.platform],
+            "default_args": {"retry_delay": timedelta(seconds=30)},
+            "max_active_runs": 1,
+        }
+        parts = {**usual, **kwargs, "params": {**_params(), **(kwargs.get("params") or {})}}
+        with DAG(dag_id or f"liftos_{self.platform}", schedule=schedule, **parts) as dag:
             self.task_group()
         return dag
 
@@ -109,3 +103,14 @@ class SqlPipeline:
                 **target, **common,
             )  # fmt: skip
         return group
+
+
+def _params() -> dict[str, Param]:
+    """What a person may set when starting a run."""
+    day: dict[str, Any] = {"type": ["string", "null"], "format": "date"}
+    return {
+        "since": Param(None, title="First day", description="Read again by date.", **day),
+        "until": Param(None, title="Last day", description="Included.", **day),
+        "last_n_days": Param(None, type=["integer", "null"], minimum=1, title="Last N days"),
+        "lifetime": Param(False, type="boolean", title="All days there are"),
+    }

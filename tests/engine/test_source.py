@@ -6,6 +6,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_liftos.engine import source_files
@@ -226,6 +228,63 @@ def test_a_cursor_without_an_exact_order_is_refused(value: Any) -> None:
         Reached.of(value, "c")
 
 
+@pytest.mark.parametrize("value", ["9", " 10.50 ", "-1", "20261103"])
+def test_a_cursor_of_numbers_as_text_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="'c' holds numbers as text, such as") as refused:
+        Reached.of(value, "c")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("('9'), ('10')", "holds numbers as text, such as '10'"),
+        ("('9'), ('10'), ('none')", "holds numbers as text, such as '10'"),
+    ],
+)
+def test_a_column_of_numbers_as_text_is_no_cursor(bench: Bench, values: str, said: str) -> None:
+    sql = f"SELECT DATE '2026-11-03' AS d, v FROM (VALUES {values}) AS t(v)"
+    with pytest.raises(ConfigurationError, match=said):
+        bench.reader(sql, {"date": "d"}, cursor="v").everything()
+    with pytest.raises(ConfigurationError, match=said):
+        bench.reader(sql, {"date": "d"}, cursor="v").changes(Reached(kind="text", text="9"))
+
+
+def test_a_cursor_of_texts_among_numbers_is_refused(bench: Bench, tmp_path: Path) -> None:
+    made = sqlite3.connect(tmp_path / "mixed.db")
+    made.execute("CREATE TABLE t (d TEXT, v)")
+    made.executemany("INSERT INTO t VALUES ('2026-11-03', ?)", [(9,), ("none",)])
+    door = Door(connection=made, dialect=Dialect(), title="mixed", platform="internal")
+    with pytest.raises(ConfigurationError, match="'v' holds texts among other values"):
+        bench.reader("SELECT * FROM t", {"date": "d"}, door=door, cursor="v").everything()
+    made.close()
+
+
+def test_a_cursor_of_another_type_begins_anew_from_the_first_day_that_counts(
+    bench: Bench,
+) -> None:
+    sql = "SELECT DATE '2026-11-03' + i::INTEGER AS d, i AS v FROM range(5) t(i)"
+    reader = bench.reader(sql, {"date": "d"}, cursor="v")
+    read = reader.changes(Reached(kind="text", text="b"), DAY + timedelta(days=3))
+    days = sorted(row["date"] for row in bench.landed(read))
+    assert days == ["2026-11-06", "2026-11-07"]
+
+
+def test_a_missing_currency_is_not_made_up(bench: Bench) -> None:
+    sql = (
+        "SELECT DATE '2026-11-03' AS d, shop, cur FROM (VALUES ('a', 'USD'), ('a', NULL),"
+        " ('b', ''), ('b', 'USD'), ('c', 'USD'), ('c', 'USD')) AS t(shop, cur)"
+    )
+    columns = {"date": "d", "account_id": "shop", "currency": "cur"}
+    read = bench.reader(sql, columns, account="", currency="").everything()
+    found = {cut.slice.account_id: cut.account.currency for cut in read.slices}
+    assert found == {"a": "", "b": "", "c": "USD"}
+    assert [row.get("currency") for row in bench.landed(read)].count("USD") == 4
+    read = bench.reader(sql, columns, account="", currency="EUR").everything()
+    assert {cut.account.currency for cut in read.slices} == {"EUR"}
+    assert [row.get("currency") for row in bench.landed(read)].count(None) == 2
+
+
 def test_an_overlap_of_texts_that_are_no_moments_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no overlap"):
         Reached(kind="text", text="b17").bound(60, "c")
@@ -323,15 +382,24 @@ class Files:
         self.bench, self.folder = bench, folder
 
     def rows(self, columns: dict[str, str], **contents: bytes | str) -> list[dict[str, Any]]:
+        with self.reader(columns, **contents) as reader:
+            return self.bench.landed(reader.everything())
+
+    @contextmanager
+    def reader(
+        self, columns: dict[str, str], cursor: str = "", **contents: bytes | str
+    ) -> Iterator[SourceReader]:
         named = []
         for name, content in contents.items():
             path = self.folder / name.replace("_", ".")
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
             opened = partial(path.open, "rb")
             named.append(source_files.SourceFile(name=str(path), open=opened))
-        with source_files.opened(named, platform="internal", title="files") as (door, query):
-            reader = self.bench.reader(query.sql, columns, door=door)
-            return self.bench.landed(reader.everything())
+        parts = {"platform": "internal", "title": "files", "cursor": cursor}
+        with source_files.opened(named, **parts) as (door, query):
+            reader = self.bench.reader(query.sql, columns, door=door, cursor=cursor)
+            reader.query = query
+            yield reader
 
 
 @pytest.fixture
@@ -360,13 +428,72 @@ def test_a_bare_field_of_csv_is_null_and_a_quoted_one_is_empty(files: Files) -> 
     ]
 
 
+_DAYS = {"8": "01", "9": "02", "10": "03", "11.5": "04"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_numbers_in_files_are_a_cursor_by_their_size(
+    kind: str, files: Files, tmp_path: Path
+) -> None:
+    rows = [{"d": f"2026-11-{day}", "V": value} for value, day in _DAYS.items()]
+    content: str | bytes = "d,V\n" + "".join(f"{row['d']},{row['V']}\n" for row in rows)
+    if kind == "jsonl":
+        content = "".join(json.dumps({**row, "V": float(row["V"])}) + "\n" for row in rows)
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "made")
+        content = (tmp_path / "made").read_bytes()
+    columns = {"date": "d", "spend": "v"}
+    with files.reader(columns, cursor="v", **{f"a_{kind}": content}) as reader:
+        first = reader.everything()
+        assert first.reached == Reached(kind="decimal", text="11.5000000000")
+        read = reader.changes(Reached(kind="decimal", text="9"))
+        found = {row["date"][-2:]: row["spend"] for row in files.bench.landed(read)}
+        assert found in ({"02": "9", "03": "10", "04": "11.5"},
+                         {"02": "9.0", "03": "10.0", "04": "11.5"})  # fmt: skip
+        assert len(files.bench.landed(reader.changes(Reached(kind="text", text="9")))) == 4
+
+
+def test_a_cursor_in_files_that_is_not_always_a_number_is_text_or_refused(files: Files) -> None:
+    with files.reader({"date": "d"}, cursor="v", a_csv="d,v\n2026-11-03,b9\n") as reader:
+        assert reader.everything().reached == Reached(kind="text", text="b9")
+    text = 'd,v\n2026-11-03,9\n2026-11-04,none\n2026-11-04,""\n'
+    with (
+        files.reader({"date": "d"}, cursor="v", a_csv=text.replace('""', "10")) as reader,
+        pytest.raises(ConfigurationError, match="of files, all its values must be numbers"),
+    ):
+        reader.everything()
+    # What has no value is read each time.
+    text = text.replace("none", "10")
+    with files.reader({"date": "d"}, cursor="v", a_csv=text) as reader:
+        assert len(files.bench.landed(reader.changes(Reached(kind="decimal", text="99")))) == 2
+    with (
+        files.reader({"date": "d"}, cursor="w", a_csv=text) as reader,
+        pytest.raises(ConfigurationError, match="no column 'w'; it has d, v"),
+    ):
+        reader.everything()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_read"),
+    [
+        ("a.parquet", True), ("A.CSV", True), ("a.jsonl.gz", True), ("a.csv.ZST", True),
+        (".part-0.parquet.crc", False), (".a.csv", False), ("_a.csv", False),
+        ("x.csv.tmp", False), ("x.csv.bak.1", False), ("_SUCCESS", False), ("a.txt", False),
+    ],
+)  # fmt: skip
+def test_of_a_folder_only_whole_files_of_data_are_read(name: str, is_read: bool) -> None:
+    assert source_files.belongs(name) is is_read
+    if is_read:
+        assert source_files.format_of(name)
+
+
 def test_packed_files_are_read(files: Files) -> None:
     import gzip
 
     line = b'{"d": "2026-11-03", "v": 1}\n'
-    packed = {"a_jsonl_gz": gzip.compress(line),
+    packed = {"a_jsonl_gz": gzip.compress(line), "c_jsonl_GZ": gzip.compress(line),
               "b_jsonl_zst": pa.compress(line, "zstd", asbytes=True)}  # fmt: skip
-    assert len(files.rows({"date": "d", "spend": "v"}, **packed)) == 2
+    assert len(files.rows({"date": "d", "spend": "v"}, **packed)) == 3
 
 
 @pytest.mark.parametrize(

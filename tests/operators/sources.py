@@ -50,6 +50,7 @@ class Run:
         self._environment = environment
         self.number = 0
         self.kind = "scheduled"
+        self.dag_id, self.task_id, self.map_index = "source", "extract", -1
         self.params: dict[str, Any] = {}
         for name, value in {
             "STATE_URL": f"sqlite:///{folder / 'state.db'}",
@@ -84,8 +85,8 @@ class Run:
 
     def context(self, task_id: str) -> dict[str, Any]:
         ti = SimpleNamespace(
-            dag_id="source", run_id=f"run{self.number}", task_id=task_id, map_index=-1,
-            try_number=1, max_tries=2,
+            dag_id=self.dag_id, run_id=f"run{self.number}", task_id=task_id,
+            map_index=self.map_index, try_number=1, max_tries=2,
         )  # fmt: skip
         dag_run = SimpleNamespace(run_type=self.kind)
         return {"ti": ti, "params": self.params, "dag_run": dag_run}
@@ -97,7 +98,7 @@ class Run:
 
     def extract(self, **options: Any) -> dict[str, Any]:
         task = LiftosSqlExtractOperator(task_id="extract", **{**self.options, **options})
-        return task.execute(self.context("extract"))
+        return task.execute(self.context(self.task_id))
 
     def rest(self, extracted: dict[str, Any]) -> dict[str, Any]:
         """All tasks that follow, as they follow a platform's extract tasks."""

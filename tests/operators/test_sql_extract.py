@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -195,6 +196,113 @@ def test_an_organization_and_its_invented_rows_stay_among_themselves(run: Run) -
     }  # fmt: skip
 
 
+def two_tables(run: Run) -> None:
+    """``spend`` has rows of a, changed lately; ``other`` has rows of b, changed before."""
+    made = run.sqlite([row(0, "b"), row(1, "b")])
+    made.execute("CREATE TABLE other AS SELECT * FROM spend")
+    made.execute("DELETE FROM spend")
+    run.insert(made, [row(9), row(10)])
+    run.options["cursor"] = "changed"
+
+
+def test_tasks_of_the_same_query_each_read_it(run: Run) -> None:
+    run.sqlite([row(0), row(1)])
+    run.options["cursor"] = "changed"
+    run.whole()
+    run.number += 1
+    assert run.extract()["rows"] == 1
+    run.task_id = "again"
+    assert run.extract()["rows"] == 2
+    run.task_id, run.dag_id = "extract", "another"
+    assert run.extract()["rows"] == 2
+
+
+def test_mapped_tasks_keep_their_cursors_when_their_list_changes(run: Run) -> None:
+    two_tables(run)
+    run.map_index = 0
+    run.whole()
+    run.map_index = 1
+    run.whole(sql="SELECT * FROM other")
+    assert [found[0] for found in run.seen()] == ["a", "a", "b", "b"]
+    run.number += 1
+    run.map_index = 0
+    assert run.extract(sql="SELECT * FROM other")["rows"] == 1
+    run.map_index = 5
+    assert run.extract()["rows"] == 1
+
+
+def test_a_template_that_becomes_another_text_goes_on_where_it_was(run: Run) -> None:
+    run.sqlite([row(0), row(1)])
+    task = LiftosSqlExtractOperator(
+        task_id="extract", **{**run.options, "sql": "SELECT * FROM spend -- {{ ds }}"},
+        cursor="changed",
+    )  # fmt: skip
+    for ds, rows in (("2026-11-01", 2), ("2026-11-02", 1)):
+        run.number += 1
+        task.sql = f"SELECT * FROM spend -- {ds}"
+        extracted = task.execute(run.context("extract"))
+        assert extracted["rows"] == rows
+        run.rest(extracted)
+
+
+def test_a_cursor_that_becomes_a_number_begins_anew_where_days_count(run: Run) -> None:
+    run.sqlite([row(number, changed=f"{day(number)} 08:00:00") for number in range(5)])
+    run.whole(cursor="changed", since=day(3))
+    run.number += 1
+    sql = "SELECT *, CAST(julianday(changed) AS INTEGER) AS changed_ FROM spend"
+    cast = f"SELECT day, shop, cost, orders, revenue, seen, changed_ AS changed FROM ({sql})"
+    task = LiftosSqlExtractOperator(
+        task_id="extract", cursor="changed", since=day(3), **run.options
+    )
+    task.sql = cast
+    again = task.execute(run.context("extract"))
+    assert (again["rows"], again["since"]) == (2, day(3))
+
+
+def test_rows_without_a_currency_are_held_back(run: Run) -> None:
+    run.sqlite([row(0), row(1)])
+    run.params = {"since": day(0), "until": day(1)}
+    sql = f"SELECT *, CASE WHEN day = '{day(0)}' THEN 'USD' END AS cur FROM spend"
+    summary = run.whole(sql=sql, currency="", columns={**COLUMNS, "currency": "cur"}, slice_days=1)
+    assert summary["held"] == 1
+    assert run.seen("account_id, date, currency") == [("a", day(0), "USD")]
+    assert run.whole(sql=sql, columns={**COLUMNS, "currency": "cur"}, currency="USD")["held"] == 0
+    assert len(run.seen()) == 2
+
+
+def test_what_a_run_held_back_is_not_asked_for_by_a_replay(run: Run) -> None:
+    from airflow_provider_liftos.operators.letters import box
+    from airflow_provider_liftos.operators.replay import (
+        LiftosChooseLettersOperator,
+        LiftosReplayOperator,
+    )
+    from airflow_provider_liftos.state.letter import OPEN, REPLAYING, Wanted
+
+    run.sqlite([row(0), row(0, cost="6")])  # two rows of one key
+    run.params = {"since": day(0), "until": day(0)}
+    assert run.whole()["held"] == 1
+    run.params = {}
+    [batch] = LiftosChooseLettersOperator(task_id="choose").execute(run.context("choose"))
+    task = LiftosReplayOperator(task_id="replay", letters=batch)
+    said = "rows of internal come from a query, not from a platform's interface"
+    with pytest.raises(AirflowException, match=said) as refused:
+        task.execute(run.context("replay"))
+    assert "\n" not in str(refused.value)
+    assert "Run the DAG of its LiftosSqlExtractOperator" in str(refused.value)
+    kept = Wanted(ids=batch["ids"], states=(OPEN, REPLAYING))
+    assert len(box("default").find(kept)) == 1
+
+
+def test_a_folder_is_read_without_what_others_leave_there(run: Run) -> None:
+    folder = run.folder / "files"
+    folder.mkdir()
+    text = f"day,shop,cost,orders,revenue,seen\n{day(0)},a,1,1,1,1\n"
+    for name in ("a.csv", "B.CSV", "x.csv.tmp", ".a.csv.crc", "_b.csv", "._a.csv", "_SUCCESS"):
+        (folder / name).write_text(text)
+    run.params = {"since": day(0), "until": day(0)}
+    assert run.extract(sql="", path=str(folder), conn_id=None)["rows"] == 2
+
+
 def test_entities_are_published_with_their_history(run: Run) -> None:
     made = run.sqlite([row(0, "s1", seen="First"), row(0, "s2", seen="Second")])
     stores = {"stream": "campaigns", "account": "chain",
@@ -257,6 +365,22 @@ def test_the_query_its_values_and_its_place_are_templates() -> None:
     found = (task.conn_id, task.sql, task.parameters, task.path)
     assert found == ("shop", "SELECT shop", ["shop"], "/shop.csv")
     assert ".sql" in task.template_ext
+
+
+def test_what_a_dag_is_told_goes_before_what_it_is_by_itself() -> None:
+    pipeline = SqlPipeline(conn_id="shop", sql="SELECT 1", columns=COLUMNS, currency="EUR")
+    begin = datetime(2025, 5, 1, tzinfo=UTC)
+    dag = pipeline.dag(
+        tags=["mine"], start_date=begin, catchup=True, description="Mine", params={"x": 5},
+        max_active_runs=2,
+    )  # fmt: skip
+    assert (dag.tags, dag.start_date, dag.catchup) == ({"mine"}, begin, True)
+    assert (dag.description, dag.max_active_runs) == ("Mine", 2)
+    assert set(dag.params) == {"since", "until", "last_n_days", "lifetime", "x"}
+    assert (dag.params["x"], dag.params["lifetime"]) == (5, False)
+    plain = pipeline.dag()
+    assert (plain.tags, plain.catchup) == ({"liftos", "internal"}, False)
+    assert "x" not in plain.params
 
 
 def test_the_example_of_a_configuration_makes_dags() -> None:
