@@ -119,6 +119,9 @@ async def arun(flow: Flow[T], sender: AsyncSender) -> T:
         except Exception as error:  # noqa: BLE001  the flow decides what to do with it
             failure = error
             step = lambda failure=failure: flow.throw(failure)  # type: ignore[misc]  # noqa: E731
+        except BaseException:
+            flow.close()  # now: who was thrown an error is in a cycle, and found late
+            raise
         else:
             step = lambda outcome=outcome: flow.send(outcome)  # type: ignore[misc]  # noqa: E731
 
