@@ -323,15 +323,20 @@ def test_a_day_in_which_everything_goes_wrong_loses_nothing(
 
 
 def within_caps(soak: Soak) -> None:
-    """In every window, before and after the limits were halved."""
+    """In every window, before and after the limits were halved.
+
+    Asking for a token is under no cap of the user's. Meta's is asked for in a batch, which in the
+    journal looks like any other, so that one more is let pass there.
+    """
     half = soak.begun + soak.hours // 2 * HOUR
     for day in soak.days:
         name = day.platform.name
         entries = [e for e in soak.sandbox.journal.entries(name) if not e["batch"]]
         moments = sorted(moment_of(e) for e in entries if "token" not in e["path"])
+        tokens = 1 if name == "meta" else 0
         for option, calls in CAPS[name].items():
             seconds = WINDOWS[option]
             before = [moment for moment in moments if moment < half]
             after = [moment for moment in moments if moment >= half + seconds]
-            assert most_within(seconds, before) <= calls, (name, option)
-            assert most_within(seconds, after) <= calls / 2, (name, option)
+            assert most_within(seconds, before) <= calls + tokens, (name, option)
+            assert most_within(seconds, after) <= calls / 2 + tokens, (name, option)

@@ -72,7 +72,7 @@ def test_the_demo_runs_through_its_scheduler_with_real_deferral(
 ) -> None:
     # The demo belongs to a checkout: installed as a developer would.
     made = Environment(tmp_path_factory.mktemp("demo"))
-    made.install(OLDEST, "--editable", ROOT)
+    made.install(OLDEST, "--editable", f"{ROOT}[google-ads]")
     ports = {"LIFTOS_SANDBOX_PORT": str(free_port())}
     command = [str(made.programs / "python"), "-m", "airflow_provider_liftos.cli.demo", "demo"]
     done = subprocess.run(
