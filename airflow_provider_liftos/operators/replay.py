@@ -20,7 +20,7 @@ from airflow_provider_liftos.operators.extract import (
 from airflow_provider_liftos.operators.letters import actor, box
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.normalize import LiftosNormalizeOperator
-from airflow_provider_liftos.operators.outcome import told
+from airflow_provider_liftos.operators.outcome import FINAL, told
 from airflow_provider_liftos.operators.publish import LiftosPublishOperator
 from airflow_provider_liftos.operators.quality_gate import LiftosQualityGateOperator
 from airflow_provider_liftos.operators.task import Entry, LiftosOperator, load_id, scope
@@ -144,8 +144,8 @@ class LiftosReplayOperator(LiftosOperator):
                 return self._replayed(context, letters, entry, event)
             except TaskDeferred:
                 raise
-            except Exception:
-                if is_last_try(context["ti"]):
+            except Exception as error:
+                if is_last_try(context["ti"]) or isinstance(error, FINAL):
                     letters.let_go(scope(context))
                 raise
             finally:

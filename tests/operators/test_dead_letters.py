@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_liftos.cli.proof import compare
 from airflow_provider_liftos.engine.staging import RawWriter
+from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.operators.letters import box
 from airflow_provider_liftos.operators.load import LiftosLoadOperator
 from airflow_provider_liftos.operators.replay import (
@@ -66,11 +67,12 @@ def chosen(liftos, **params) -> list[dict]:
     return LiftosChooseLettersOperator(task_id="choose").execute(context)
 
 
-def replayed(liftos, batch: dict, run_id: str = "replay", **options) -> dict:
+def replayed(liftos, batch: dict, run_id: str = "replay", tries: int = 2, **options) -> dict:
     """Stint after stint until it is done."""
     event, context = None, liftos.context("replay", map_index=0)
     context["ti"].run_id, context["ti"].dag_id = run_id, "liftos_replay_dead_letters"
     context["dag_run"].triggering_user_name = "anna"
+    context["ti"].max_tries = tries
     for _ in range(50):
         task = LiftosReplayOperator(task_id="replay", letters=batch, **options)
         try:
@@ -179,6 +181,24 @@ def test_a_replay_that_fails_for_good_lets_its_letters_go(liftos, monkeypatch):
         replayed(liftos, batch)
     [letter] = letters(liftos)
     assert (letter.state, letter.attempts) == ("open", 1)
+
+
+def test_a_replay_that_is_not_tried_again_keeps_no_letters_although_tries_are_left(
+    liftos, monkeypatch
+):
+    poison(liftos, ago(5))
+    night(Daily(liftos), ago(1))
+    liftos.sandbox.faults.clear()
+    [batch] = chosen(liftos)
+
+    def refuse(*_, **__):
+        raise ConfigurationError("the warehouse's connection is of no known type")
+
+    monkeypatch.setattr(LiftosLoadOperator, "execute", refuse)
+    with pytest.raises(AirflowFailException, match="of no known type"):
+        replayed(liftos, batch, tries=3)
+    [letter] = letters(liftos)
+    assert letter.state == "open"
 
 
 def test_what_a_later_run_brings_needs_no_replay(liftos):
