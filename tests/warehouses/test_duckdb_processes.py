@@ -107,7 +107,12 @@ def test_a_kill_in_the_middle_of_publishing_leaves_the_old_rows(lab, moment):
     assert spends(lab) == [(day, 9, "load-2") for day in (DAY1, DAY2)]
 
 
-def test_a_kill_in_the_middle_of_a_snapshot_leaves_the_old_versions(lab):
+@pytest.mark.parametrize(
+    "moment",
+    ['MERGE INTO "liftos"."campaigns"', 'INSERT INTO "liftos"."loads"',
+     'DELETE FROM "liftos_audit"."campaigns"'],
+)  # fmt: skip
+def test_a_kill_in_the_middle_of_a_snapshot_leaves_the_old_versions(lab, moment):
     lab.publish(stream_slice(), [entity_row("a", "x")], table="campaigns")
     before = lab.warehouse.checksum("campaigns")
     done = lab.staged(
@@ -115,7 +120,7 @@ def test_a_kill_in_the_middle_of_a_snapshot_leaves_the_old_versions(lab):
     )
     path = lab.folder / "snapshot.json"
     path.write_text(json.dumps(manifest(done, load_id="2").to_json()))
-    child = start("die", lab, path, 'UPDATE "liftos"."campaigns"', state=False)
+    child = start("die", lab, path, moment, state=False)
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
     assert lab.warehouse.checksum("campaigns") == before
