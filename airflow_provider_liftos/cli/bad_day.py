@@ -22,6 +22,7 @@ from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
 from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.quality.findings import Status
 from airflow_provider_liftos.quality.report import PlatformReport
+from airflow_provider_liftos.transforms.duckdb import connect
 
 DAG, PLATFORM = "liftos_meta", "meta"
 RULE = "key_unique"
@@ -114,9 +115,7 @@ def _ended(airflow: Stack, run_id: str, what: str, *, wanted: str) -> bool:
 
 def _chosen(warehouse: Path) -> tuple[str, date]:
     """The account that spent the most on the newest day of all."""
-    import duckdb
-
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with connect(warehouse, read_only=True, memory_limit="1GB") as connection:
         found = connection.execute(
             "SELECT account_id, date FROM liftos.performance WHERE platform = ? AND spend > 0"
             " AND report = 'basic' AND level = 'account' ORDER BY date DESC, spend DESC LIMIT 1",
@@ -128,9 +127,7 @@ def _chosen(warehouse: Path) -> tuple[str, date]:
 
 
 def _published(warehouse: Path, day: date) -> Published:
-    import duckdb
-
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with connect(warehouse, read_only=True, memory_limit="1GB") as connection:
         rows = connection.execute(
             "SELECT account_id, sum(hash(p)) FROM liftos.performance AS p WHERE platform = ?"
             " GROUP BY account_id",

@@ -18,6 +18,7 @@ import httpx2
 from airflow_provider_liftos.hooks import registry
 from airflow_provider_liftos.model.audience import dimension
 from airflow_provider_liftos.model.report import Level
+from airflow_provider_liftos.transforms.duckdb import connect
 
 METRICS = ("impressions", "clicks", "spend", "conversions", "conversions_value")
 
@@ -74,11 +75,9 @@ Key = tuple[str, str, str, str]
 
 def compare(warehouse: Path, sandbox_url: str) -> Proof:
     """Compare every declared day of every published slice; days without rows count too."""
-    import duckdb
-
     proof = Proof()
     with (
-        duckdb.connect(str(warehouse), read_only=True) as connection,
+        connect(warehouse, read_only=True, memory_limit="1GB") as connection,
         httpx2.Client(timeout=60.0, trust_env=False) as client,
     ):
         _totals(connection, proof)

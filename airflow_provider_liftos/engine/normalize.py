@@ -17,6 +17,7 @@ from airflow_provider_liftos.model.report import Report
 from airflow_provider_liftos.model.sql import identifier, literal
 from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.transforms import unify
+from airflow_provider_liftos.transforms.duckdb import connect
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,23 +53,12 @@ class Normalizer:
 
     def normalize(self, manifest: Manifest) -> Manifest:
         """The manifest with staged files; slices that failed pass through as they are."""
-        connection = self._connect()
+        connection = connect(memory_limit=self.memory_limit, threads=self.threads)
         try:
             done = [self._slice(connection, manifest, cut) for cut in manifest.slices]
         finally:
             connection.close()
         return manifest.with_slices([replace(cut, normalized=True) for cut in done])
-
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        connection = duckdb.connect()
-        connection.execute(
-            f"SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
-            f"SET threads={self.threads}; SET preserve_insertion_order=false;"
-            f"SET memory_limit={literal(self.memory_limit)}; SET TimeZone='UTC'"
-        )
-        return connection
 
     def _slice(
         self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, cut: SliceResult

@@ -16,6 +16,7 @@ from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
 from airflow_provider_liftos.engine.source_query import Dialect, Query
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
+from airflow_provider_liftos.transforms.duckdb import connect
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,18 +99,8 @@ def opened(
             door.close()
 
 
-SETTINGS = (
-    "SET autoinstall_known_extensions=false; SET autoload_known_extensions=false; SET threads=2;"
-    " SET preserve_insertion_order=false; SET TimeZone='UTC'; SET memory_limit='128MB'"
-)
-"""What every DuckDB that reads a source is told: little memory, and nothing from elsewhere."""
-
-
 def _connect(folder: str) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute(SETTINGS)
+    connection = connect()
     connection.execute(f"SET temp_directory={literal(folder + '/spill')}")
     return connection
 

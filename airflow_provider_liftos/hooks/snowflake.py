@@ -16,7 +16,6 @@ from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 from airflow.providers.snowflake.hooks.snowflake_sql_api import SnowflakeSqlApiHook
 
 _FROM_EXTRA = ("protocol", "login_timeout", "network_timeout", "socket_timeout")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class LiftosSnowflakeHook(SnowflakeHook):
@@ -82,7 +81,9 @@ class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
 
 def _checked(given: dict[str, Any], host: str | None) -> dict[str, Any]:
     """Secrets travel without TLS on this host only."""
-    if given.get("protocol") == "http" and host not in _LOOPBACK:
+    from airflow_provider_liftos.transport.hosts import loopback
+
+    if given.get("protocol") == "http" and not loopback(host or ""):
         from airflow_provider_liftos.model.errors import ConfigurationError
 
         raise ConfigurationError(

@@ -219,16 +219,14 @@ def _opened(connection: Any, platform: str) -> tuple[Any, Dialect]:
 
 def _embedded(connection: Any) -> tuple[Any, Dialect]:
     """A file that is a database: opened for reading only, so that a wrong path makes none."""
-    from airflow_provider_liftos.engine.source_files import DUCKDB, SETTINGS
+    from airflow_provider_liftos.engine.source_files import DUCKDB
     from airflow_provider_liftos.engine.source_query import Dialect
 
     path = (connection.host or connection.schema or "").removeprefix(config.SHARED)
     if connection.conn_type == "duckdb":
-        import duckdb
+        from airflow_provider_liftos.transforms.duckdb import connect
 
-        made = duckdb.connect(path, read_only=True)
-        made.execute(SETTINGS)
-        return made, DUCKDB
+        return connect(path, read_only=True), DUCKDB
     import sqlite3
     from pathlib import Path
 

@@ -21,6 +21,7 @@ from airflow_provider_liftos.model.quality import Quality
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.model.unified import PERFORMANCE, Kind, Table
 from airflow_provider_liftos.quality.suites import PLAIN, RowCheck, given_paths, quoted
+from airflow_provider_liftos.transforms.duckdb import connect
 
 if TYPE_CHECKING:
     import duckdb
@@ -204,7 +205,7 @@ class _Staged:
     def __enter__(self) -> Self:
         import duckdb
 
-        self._connection = _connect()
+        self._connection = connect(memory_limit="300MB")
         try:
             described = self._connection.execute(
                 "SELECT column_name, column_type FROM"
@@ -304,18 +305,6 @@ def _facts(manifest: Manifest, part: Part) -> dict[str, Any]:
         "slice_asked": [*asked.report.metrics, *part.result.dropped] if asked.report else [],
         "slice_usual_conversions": not manifest.facts.get("conversion_actions"),
     }
-
-
-def _connect() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET threads = 2")
-    connection.execute("SET memory_limit = '300MB'")
-    connection.execute("SET autoinstall_known_extensions = false")
-    connection.execute("SET autoload_known_extensions = false")
-    connection.execute("SET preserve_insertion_order = false")
-    return connection
 
 
 def _unreadable(error: Exception) -> StagingError:

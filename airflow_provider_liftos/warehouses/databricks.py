@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, PERFORMANCE, Table
@@ -29,9 +29,8 @@ from airflow_provider_liftos.warehouses.databricks_session import (
     DatabricksSession,
 )
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONGEST_NAME
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
-from airflow_provider_liftos.warehouses.views import ViewSettings
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.state.leases import Leases
@@ -62,29 +61,16 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         connect: Connect,
         leases: Leases | None,
         *,
-        schema: str = "liftos",
-        audit_schema: str = "liftos_audit",
         volume: str = "",
         label: str = "warehouse",
-        memory_limit: str = "128MB",
-        threads: int = 2,
         wait: float = 420.0,
-        views: ViewSettings | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            CAPABILITIES,
-            schema=schema,
-            audit_schema=audit_schema,
-            sizes=_SIZES,
-            memory_limit=memory_limit,
-            threads=threads,
-            views=views,
-        )
+        super().__init__(CAPABILITIES, _SIZES, **settings)
         self._server = DatabricksServer(connect, label)
         self._leases = leases
         self._volume = volume.rstrip("/")
         self._wait = wait
-        self._migrated = False
 
     def prepare(self) -> None:
         """Create schemas, tables, the volume and missing columns, and bring the views up to date.
@@ -105,7 +91,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
                         session.execute(_clustered(statement))
                     migration.note(session, self.layout, plan.notes)
             self._volume = self._volume or self._own_volume(session)
-        self._migrated = True
+        self._prepared = True
 
     def _plan(self, session: DatabricksSession) -> migration.Plan:
         return migration.plan(session, self.layout, self._views, self._catalogue(session))
@@ -139,8 +125,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
     @contextmanager
     def _many(self) -> Iterator[Unit[DatabricksSession]]:
         """Units of writing on one connection."""
-        if not self._migrated:
-            self.prepare()
+        self._prepare_once()
         with self._server.session() as session:
 
             @contextmanager
@@ -202,8 +187,8 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         never used twice. Slices of a table travel in one file, their key beside each row.
         """
         filled = sorted((one for one in near if one.paths), key=lambda one: one.part.table.name)
-        if filled and not self._migrated:
-            self.prepare()
+        if filled:
+            self._prepare_once()
         place, sent = f"{self._volume}/{secrets.token_hex(16)}", dict[str, str]()
         with tempfile.TemporaryDirectory(prefix="liftos-") as folder:
             try:

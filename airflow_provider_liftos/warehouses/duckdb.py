@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import Kind
@@ -21,9 +21,8 @@ from airflow_provider_liftos.warehouses import (
 )
 from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
-from airflow_provider_liftos.warehouses.views import ViewSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -86,25 +85,16 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         path: str | Path,
         leases: Leases | None,
         *,
-        schema: str = "liftos",
-        audit_schema: str = "liftos_audit",
-        memory_limit: str = "128MB",
-        threads: int = 2,
         wait: float = 120.0,
-        views: ViewSettings | None = None,
         read_copy: str | Path | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            CAPABILITIES,
-            schema=schema,
-            audit_schema=audit_schema,
-            sizes=_SIZES,
-            memory_limit=memory_limit,
-            threads=threads,
-            views=views,
-        )
+        super().__init__(CAPABILITIES, _SIZES, **settings)
         self._file = DuckDbFile(
-            path=Path(path).absolute(), memory_limit=memory_limit, threads=threads, wait=wait
+            path=Path(path).absolute(),
+            memory_limit=self._memory_limit,
+            threads=self._threads,
+            wait=wait,
         )
         self._leases = leases
         self._read_copy = Path(read_copy).absolute() if read_copy else None

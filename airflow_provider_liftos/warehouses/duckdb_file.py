@@ -31,10 +31,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.transforms.duckdb import connect
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,26 +52,6 @@ _LOCKED = ("Could not set lock", "with a different configuration")
 # Within one process, connections of different kinds to one file exclude each other too. Keyed by
 # process: a lock that was held during a fork stays locked in the child for ever.
 _turns: dict[tuple[int, str], threading.Lock] = {}
-
-
-Config: TypeAlias = dict[str, str | bool | int | float | list[str]]
-
-
-def in_memory(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """A database that is no file. ``memory_limit`` is in DuckDB's words, as ``300MB``."""
-    import duckdb
-
-    return duckdb.connect(config=_config(memory_limit, threads))
-
-
-def _config(memory_limit: str, threads: int) -> Config:
-    return {
-        "threads": threads,
-        "memory_limit": memory_limit,
-        "preserve_insertion_order": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +100,15 @@ class DuckDbFile:
             if not read_only and not self.path.exists():
                 self._create()
             with self._connected(deadline, read_only=read_only) as found:
-                found[0].execute("SET TimeZone = 'UTC'")
                 yield found
         finally:
             turn.release()
 
     def _create(self) -> None:
-        import duckdb
-
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.{uuid4().hex}.new")
         try:
-            duckdb.connect(new, config=self._config()).close()
+            self._connect(new).close()
             with suppress(FileExistsError):
                 self.path.hardlink_to(new)
         finally:
@@ -164,7 +142,7 @@ class DuckDbFile:
 
         before = os.pread(handle, _HEADER, 0)
         try:
-            connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
+            connection = self._connect(self.path, read_only=read_only)
         except duckdb.Error as error:
             locked = any(sign in str(error) for sign in _LOCKED)
             if locked or os.pread(handle, _HEADER, 0) != before:
@@ -194,8 +172,10 @@ class DuckDbFile:
         finally:
             os.close(handle)
 
-    def _config(self) -> Config:
-        return _config(self.memory_limit, self.threads)
+    def _connect(self, path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+        return connect(
+            path, read_only=read_only, memory_limit=self.memory_limit, threads=self.threads
+        )
 
     def _locked(self, holder: str) -> WarehouseError:
         return WarehouseError(

@@ -126,7 +126,6 @@ def gather(
     """
     import duckdb
 
-    memory.execute("SET TimeZone = 'UTC'")
     selects = [_plain(one, columns) for one in slices]
     target = f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)"
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Unpack
 
 from airflow_provider_liftos.warehouses import postgres_copy, postgres_ddl
 from airflow_provider_liftos.warehouses.postgres_session import (
@@ -17,9 +18,8 @@ from airflow_provider_liftos.warehouses.postgres_session import (
     PostgresSession,
 )
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
-from airflow_provider_liftos.warehouses.views import ViewSettings
 
 _SIZES = Sizes(rows=1_000_000, slices=200)
 
@@ -28,38 +28,24 @@ class PostgresWarehouse(SqlWarehouse[PostgresSession]):
     """A Postgres database as the warehouse; may be shared by threads, and used after a fork.
 
     ``parameters`` are libpq's, such as ``host``, ``dbname``, ``user``, ``password``. Each method
-    connects for itself. ``wait`` (seconds) bounds how long others may be in the way;
-    ``memory_limit`` is of reading staged files, in DuckDB's words.
+    connects for itself. ``wait`` (seconds) bounds how long others may be in the way.
     """
 
     def __init__(
         self,
         parameters: Mapping[str, str],
         *,
-        schema: str = "liftos",
-        audit_schema: str = "liftos_audit",
-        memory_limit: str = "128MB",
-        threads: int = 2,
         wait: float = 120.0,
-        views: ViewSettings | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            CAPABILITIES,
-            schema=schema,
-            audit_schema=audit_schema,
-            sizes=_SIZES,
-            memory_limit=memory_limit,
-            threads=threads,
-            views=views,
-        )
+        super().__init__(CAPABILITIES, _SIZES, **settings)
         self._server = PostgresServer(parameters=dict(parameters), wait=wait)
-        self._migrated = False
 
     def prepare(self) -> None:
         """Create schemas, tables and missing columns, and bring the views up to date."""
         with self._server.transaction() as session:
             postgres_ddl.migrate(session, self.layout, self._views)
-        self._migrated = True
+        self._prepared = True
 
     @contextmanager
     def _write(self, *turns: Turn) -> Iterator[PostgresSession]:
@@ -70,8 +56,7 @@ class PostgresWarehouse(SqlWarehouse[PostgresSession]):
     @contextmanager
     def _many(self) -> Iterator[Unit[PostgresSession]]:
         """Transactions on one connection."""
-        if not self._migrated:
-            self.prepare()
+        self._prepare_once()
         with self._server.transactions() as begin:
             yield partial(_taking_turns, begin)
 

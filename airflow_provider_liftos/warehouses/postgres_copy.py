@@ -52,7 +52,7 @@ def copy(
     objects = {column.name for column in part.table.columns if column.kind is Kind.JSON}
     # One thread, which keeps rows in their order and waits while the pipe is full; asynchronous
     # writing would spin on a core meanwhile.
-    memory.execute("SET TimeZone = 'UTC'; SET threads = 1; SET async_threads = 0")
+    memory.execute("SET threads = 1; SET async_threads = 0")
     try:
         empty = duckdb_parquet.empty_columns(memory, paths)
         filled = [name for name in columns if name not in empty]

@@ -18,6 +18,9 @@ from airflow_provider_liftos.warehouses.views import ViewSettings
 
 log = logging.getLogger(__name__)
 
+OLDEST_SERVER = 150_000
+"""As libpq numbers versions."""
+
 LONGEST_NAME = 63
 """Bytes of an identifier; Postgres cuts what is longer."""
 
@@ -35,7 +38,8 @@ def migrate(session: PostgresSession, layout: Layout, settings: ViewSettings) ->
     Raises:
         ConfigurationError: a schema's name is too long.
         WarehouseError: a column has a type that cannot be widened to what the code needs, a newer
-            version owns the tables, or the database has another encoding than UTF-8.
+            version owns the tables, the server is too old, or the database has another encoding
+            than UTF-8.
     """
     _check(session, layout)
     if not _plan(session, layout, settings) and not _missing_indexes(session, layout):
@@ -65,6 +69,13 @@ def _check(session: PostgresSession, layout: Layout) -> None:
     for schema in (layout.schema, layout.audit_schema):
         if len(schema.encode()) > LONGEST_NAME:
             raise ConfigurationError(f"schema {schema!r} is longer than {LONGEST_NAME} bytes")
+    version = session.connection.info.server_version
+    if version < OLDEST_SERVER:
+        raise WarehouseError(
+            f"The server is Postgres {version // 10_000}; publishing takes MERGE, which"
+            f" {OLDEST_SERVER // 10_000} brought.",
+            hint="Nothing was changed. Upgrade the server, or use another one as the warehouse.",
+        )
     [(encoding,)] = session.execute("SHOW server_encoding")
     if encoding != "UTF8":
         raise WarehouseError(

@@ -11,16 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_load
 from airflow_provider_liftos.warehouses.snowflake_load import Cargo
 from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeAccount, SnowflakeSession
 from airflow_provider_liftos.warehouses.snowflake_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.sql import Sizes, SqlWarehouse, Turn
+from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn
 from airflow_provider_liftos.warehouses.staged import LocalSlice
-from airflow_provider_liftos.warehouses.views import ViewSettings
 
 log = logging.getLogger(__name__)
 
@@ -51,32 +50,19 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
         self,
         parameters: Callable[[], Mapping[str, Any]],
         *,
-        schema: str = "liftos",
-        audit_schema: str = "liftos_audit",
-        memory_limit: str = "128MB",
-        threads: int = 2,
         wait: float = 420.0,
-        views: ViewSettings | None = None,
         clock: Callable[[], float] = time.time,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            CAPABILITIES,
-            schema=schema,
-            audit_schema=audit_schema,
-            sizes=_SIZES,
-            memory_limit=memory_limit,
-            threads=threads,
-            views=views,
-        )
+        super().__init__(CAPABILITIES, _SIZES, **settings)
         self._account = SnowflakeAccount(parameters=parameters, wait=wait)
         self._clock = clock
-        self._migrated = False
 
     def prepare(self) -> None:
         """Create schemas, tables and missing columns, and bring the views up to date."""
         with self._account.session() as session:
             snowflake_ddl.migrate(session, self.layout, self._views, self._clock())
-        self._migrated = True
+        self._prepared = True
 
     def apply(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
         """Carry out writing statements; those that define something come before the transaction.
@@ -96,8 +82,7 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
 
         All turns are one: whatever changes the same tables waits for each other in Snowflake.
         """
-        if not self._migrated:
-            self.prepare()
+        self._prepare_once()
         with self._account.transaction() as session:
             if turns:
                 snowflake_ddl.take_turn(session, self.layout, "|".join(turns[-1].names))
@@ -114,8 +99,7 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
         name = f"{snowflake_ddl.LOADING}{int(self._clock())}_{secrets.token_hex(4)}"
         with tempfile.TemporaryDirectory(prefix="liftos-") as folder, self._memory() as memory:
             cargoes = list(snowflake_load.pack(memory, near, Path(folder), name))
-            if not self._migrated:
-                self.prepare()
+            self._prepare_once()
             try:
                 with self._account.session() as session:
                     for cargo in cargoes:

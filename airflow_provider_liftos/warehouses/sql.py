@@ -14,13 +14,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
+from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
-from airflow_provider_liftos.warehouses import ddl, duckdb_file, duckdb_parquet
+from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import (
     Capabilities,
     Layout,
@@ -71,6 +72,20 @@ class Sizes:
     seconds: float = 60.0
 
 
+class Settings(TypedDict, total=False):
+    """What every warehouse may be told.
+
+    ``schema`` (by default ``liftos``) and ``audit_schema`` (``liftos_audit``) have the tables.
+    ``memory_limit`` (128MB, in DuckDB's words) and ``threads`` (2) are of reading staged files.
+    """
+
+    schema: str
+    audit_schema: str
+    memory_limit: str
+    threads: int
+    views: ViewSettings | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
     """A slice to publish, of which load and for whom; ``now`` is epoch seconds."""
@@ -82,30 +97,30 @@ class _Task:
 
 
 class SqlWarehouse(ABC, Generic[SessionT]):
-    """A warehouse that speaks SQL. ``memory_limit`` and ``threads`` are of reading staged files."""
+    """A warehouse that speaks SQL."""
 
     def __init__(
-        self,
-        capabilities: Capabilities,
-        *,
-        schema: str,
-        audit_schema: str,
-        sizes: Sizes,
-        memory_limit: str,
-        threads: int,
-        views: ViewSettings | None,
+        self, capabilities: Capabilities, sizes: Sizes, **settings: Unpack[Settings]
     ) -> None:
-        self.layout = Layout(capabilities=capabilities, schema=schema, audit_schema=audit_schema)
+        self.layout = Layout(
+            capabilities=capabilities,
+            schema=settings.get("schema", "liftos"),
+            audit_schema=settings.get("audit_schema", "liftos_audit"),
+        )
         self._sizes = sizes
-        self._memory_limit = memory_limit
-        self._threads = threads
-        self._views = views or ViewSettings()
+        self._memory_limit = settings.get("memory_limit", "128MB")
+        self._threads = settings.get("threads", 2)
+        self._views = settings.get("views") or ViewSettings()
+        self._prepared = False
 
     # --- what an engine adds ---------------------------------------------------------------------
 
     @abstractmethod
     def prepare(self) -> None:
-        """Create schemas, tables and missing columns, and bring the views up to date."""
+        """Create schemas, tables and missing columns, and bring the views up to date.
+
+        It notes in ``_prepared`` that it was done.
+        """
 
     @abstractmethod
     def _write(self, *turns: Turn) -> AbstractContextManager[SessionT]:
@@ -292,9 +307,14 @@ class SqlWarehouse(ABC, Generic[SessionT]):
 
     # --- what they share -------------------------------------------------------------------------
 
+    def _prepare_once(self) -> None:
+        """Prepare, unless this object has done so; call it before a unit of writing begins."""
+        if not self._prepared:
+            self.prepare()
+
     def _memory(self) -> duckdb.DuckDBPyConnection:
         """A database in memory, in which staged files are read."""
-        return duckdb_file.in_memory(self._memory_limit, self._threads)
+        return connect(memory_limit=self._memory_limit, threads=self._threads)
 
     def _columns(
         self, slices: Sequence[StagedSlice], load_id: str, staging: Staging

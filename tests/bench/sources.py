@@ -26,6 +26,7 @@ from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.hooks.source import declaration
 from airflow_provider_liftos.model.report import Level
 from airflow_provider_liftos.model.source import Source
+from airflow_provider_liftos.transforms.duckdb import connect
 
 COLUMNS = {
     "date": "d", "account_id": "shop", "campaign_id": "id", "campaign_name": "name",
@@ -115,10 +116,7 @@ def _opened(kind: str, path: Path):
         return
     dialect = source_files.DUCKDB if kind == "duckdb" else Dialect()
     if kind == "duckdb":
-        import duckdb
-
-        connection = duckdb.connect(path, read_only=True)
-        connection.execute(source_files.SETTINGS)
+        connection = connect(path, read_only=True)
     elif kind == "sqlite":
         connection = sqlite3.connect(path)
     else:

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from tests.engine.harness import Harness
+from tests.engine.source_bench import Bench
 
 NOON = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
 
@@ -71,3 +72,10 @@ def own_harness(tmp_path: Path, own_sandbox: Sandbox, prepared: Path) -> Iterato
     made = Harness(sandbox=own_sandbox, folder=tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.connection.close()

@@ -120,7 +120,7 @@ def _report(lab: Lab) -> tuple[Any, Callable[[], Any], Callable[[], list]]:
 def test_a_report_may_die_after_any_statement(lab, sandbox, answered):
     """Also when a statement was carried out and nobody heard of it."""
     hasty = warehouse_at(sandbox, retries=HASTY)
-    hasty._migrated = True
+    hasty._prepared = True
     old = [(day, 5, "load-1") for day in (DAY1, DAY2)]
     new = [(day, 6, "b") for day in (DAY1, DAY2)]
     seen, statement = [], 0
@@ -152,7 +152,7 @@ def test_a_report_may_die_after_any_statement(lab, sandbox, answered):
 
 def test_a_snapshot_may_die_after_any_statement(lab, sandbox):
     hasty = warehouse_at(sandbox, retries=HASTY)
-    hasty._migrated = True
+    hasty._prepared = True
     texts = "SELECT campaign_id, row_hash, valid_from, valid_to, is_deleted FROM liftos.campaigns ORDER BY 1, 3, 4"
     outcomes, statement = set(), 0
     while True:
@@ -262,7 +262,7 @@ def test_what_is_refused_is_one_clear_line_and_old_rows_stay(lab, sandbox, troub
     done = lab.staged(report_slice(), both("6"), load_id="b", as_of=NOON + HOUR)
     lab.warehouse.load(manifest(done, load_id="b"))
     hasty = warehouse_at(sandbox, retries=HASTY | trouble(sandbox))
-    hasty._migrated = True
+    hasty._prepared = True
     with pytest.raises(WarehouseError, match=said) as caught:
         hasty.publish(done, "b", ORG, NOON)
     error = caught.value

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
 from airflow_provider_liftos.model.unified import Kind
-from airflow_provider_liftos.warehouses import postgres_copy
+from airflow_provider_liftos.warehouses import postgres_copy, postgres_ddl
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
 from airflow_provider_liftos.warehouses.postgres_ddl import LONGEST_NAME
@@ -377,6 +377,12 @@ def test_question_marks_in_quotes_are_no_placeholders():
     assert _numbered("""SELECT '?', "a?", 'it''s ?' WHERE x = ? AND y = ?""") == (
         """SELECT '?', "a?", 'it''s ?' WHERE x = $1 AND y = $2"""
     )
+
+
+def test_a_server_without_merge_is_refused_in_one_line(lab, monkeypatch):
+    monkeypatch.setattr(postgres_ddl, "OLDEST_SERVER", 990_000)
+    with pytest.raises(WarehouseError, match=r"The server is Postgres \d+; publishing takes MERGE"):
+        reopened(lab.warehouse).prepare()
 
 
 def test_large_snapshots_are_published_by_index(lab):

@@ -96,7 +96,7 @@ def work(lab: Lab) -> None:
 
 def test_what_is_sent_is_what_is_written_down(lab, sent):
     """After a change that is meant: delete the file, run this once, and read what is new."""
-    lab.warehouse._migrated = True
+    lab.warehouse._prepared = True
     work(lab)
     text = ";\n".join(plain(sent)) + ";\n"
     if not SENT.exists():

@@ -28,6 +28,7 @@ from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.wire import Request
 from airflow_provider_liftos.platforms.google_ads import decode, schema
 from airflow_provider_liftos.platforms.google_ads.schema import Leaf
+from airflow_provider_liftos.transport.hosts import loopback
 
 GRPC = "grpcs://googleads.googleapis.com:443"
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105  an address
@@ -35,7 +36,6 @@ SCOPE = "https://www.googleapis.com/auth/adwords"
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _JWT_SECONDS = 3600
 _JSON = {"Content-Type": "application/json"}
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def digits(value: object) -> str:
@@ -58,7 +58,7 @@ def endpoint(credentials: Credentials) -> str:
     given = str(credentials.options.get("grpc_endpoint") or GRPC).strip().rstrip("/")
     scheme, _, address = given.rpartition("://")
     host = urlsplit(f"//{address}").hostname or ""
-    scheme = scheme or ("grpc" if host in _LOCAL else "grpcs")
+    scheme = scheme or ("grpc" if loopback(host) else "grpcs")
     if scheme not in {"grpc", "grpcs"} or not host:
         raise ConfigurationError(
             f"grpc_endpoint of connection {credentials.conn_id!r} is no address of procedures",
@@ -71,7 +71,7 @@ def endpoint(credentials: Credentials) -> str:
 
 def _refuse_clear(credentials: Credentials, host: str) -> None:
     insecure = str(credentials.options.get("allow_insecure")).lower() in {"true", "1", "yes", "on"}
-    if host not in _LOCAL and not insecure:
+    if not loopback(host) and not insecure:
         raise ConfigurationError(
             f"connection {credentials.conn_id!r}: plain text to {host} would send tokens in clear;"
             " use a secure address, or set allow_insecure if you know better"
