@@ -2,8 +2,11 @@
 
 One pool per process, and per event loop: connections are kept alive across pages, opened when more
 calls run side by side than there are, and closed when nobody has needed them for a while. What runs
-side by side is the limiter's and the tasks' business. With the library ``h2`` a host that speaks
-HTTP/2 gets one connection for all calls. Tasks fork, and start their own.
+side by side is the limiter's and the tasks' business. Tasks fork, and start their own.
+
+With the library ``h2`` an event loop has one connection for all its calls to a host that speaks
+HTTP/2. Threads never do: httpcore2 takes a stream's number and sends its headers without a lock, so
+that two threads on one connection break it, or wait for ever.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ def _trust(_pid: int) -> ssl.SSLContext:
 
 
 def speaks_http2() -> bool:
-    """Whether HTTP/2 is offered to hosts: the library for it is installed (extra ``http2``)."""
+    """Whether loops offer HTTP/2 to hosts: the library for it is installed (extra ``http2``)."""
     return importlib.util.find_spec("h2") is not None
 
 
@@ -80,7 +83,6 @@ def _options() -> dict[str, object]:
         logging.getLogger(name).setLevel(logging.WARNING)
     return {
         "verify": _trust(os.getpid()),
-        "http2": speaks_http2(),
         "limits": httpx2.Limits(
             max_connections=_MOST_CONNECTIONS,
             max_keepalive_connections=_MOST_IDLE,
@@ -335,7 +337,8 @@ class AsyncHttpSender:
 
         loop = asyncio.get_running_loop()
         if loop not in _OF_LOOPS:
-            _OF_LOOPS[loop] = _Shared(httpx2.AsyncClient(**options))  # type: ignore[arg-type]
+            client = httpx2.AsyncClient(**options, http2=speaks_http2())  # type: ignore[arg-type]
+            _OF_LOOPS[loop] = _Shared(client)
         self._shared = _OF_LOOPS[loop]
         self._shared.users += 1
         return self
