@@ -28,6 +28,7 @@ class Sign(StrEnum):
     ONLY_CONVERSIONS = "only_conversions"  # what was shown and spent is as it was
     ENTITIES_GONE = "entities_gone"
     LATE = "late"  # only the newest day is missing
+    NOT_LOADED = "not_loaded"  # no run has published later days
     MINOR_UNITS = "minor_units"  # about a hundred, or a million, times as much
 
 

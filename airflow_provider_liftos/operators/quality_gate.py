@@ -157,9 +157,13 @@ class LiftosQualityGateOperator(AuditingOperator):
             seen = published.copy(
                 warehouse, self.hook.platform, org_id, window, Path(folder), is_mock=is_mock
             )
+            now = datetime.fromtimestamp(config.state_store().clock.now(), UTC)
             outcome = self.audited(
-                context, seen.manifest, seen=seen.days, expected_accounts=list(seen.accounts)
-            )
+                context, seen.manifest, seen=seen.days, expected_accounts=list(seen.accounts),
+                expected_days=published.expected_days(
+                    warehouse, self.hook.platform, org_id, window, now
+                ),
+            )  # fmt: skip
         self.enter(entry, seen.manifest, outcome)
         self.refuse(outcome, "published data does not pass the audit")
         rows = sum(result.staged_rows for result in seen.manifest.slices if result.slice.report)

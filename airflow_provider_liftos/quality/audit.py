@@ -104,6 +104,7 @@ def audit(
     own: Sequence[OwnSuite] = (),
     baseline: str = anomalies.MEDIAN,
     seen: days.LoadedDays | None = None,
+    expected_days: Mapping[days.Key, date] | None = None,
     table_of: TableOf | None = None,
     staging: Staging | None = None,
 ) -> AuditOutcome:
@@ -118,9 +119,9 @@ def audit(
     name, ``thresholds`` says what some tolerate (see ``Rule``), ``own`` are a user's suites,
     ``baseline`` says what unusual days are held against (see ``anomalies``).
     With ``seen``, days as people see them, nothing is under audit: the manifest is of what is
-    published, its entities included, and nothing is asked of how it came. ``staging`` is where the
-    manifest's files are; without it they are taken to be paths of this host, as they were when they
-    were loaded.
+    published, its entities included, and nothing is asked of how it came; ``expected_days`` are the
+    newest days that its reports should have by now. ``staging`` is where the manifest's files are;
+    without it they are taken to be paths of this host, as they were when they were loaded.
 
     Raises:
         ConfigurationError: a rule that is to be changed, or its severity, does not exist.
@@ -151,8 +152,10 @@ def audit(
     findings = (
         *run.row_findings(),
         *run.slice_findings(
-            facts.Facts(**same, exact=exact, able=_able(warehouse, manifest)),
-            History(**same, restatement_days=restatement_days),
+            facts.Facts(
+                **same, exact=exact, able=_able(warehouse, manifest), expected=expected_days or {}
+            ),
+            History(**same, restatement_days=restatement_days, seen=seen is not None),
         ),
         *run.account_findings(
             accounts_present=facts.accounts_present(asked, reasons),

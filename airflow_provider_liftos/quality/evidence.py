@@ -11,7 +11,7 @@ from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.model.quality import Quality, Sign
 from airflow_provider_liftos.model.unified import PERFORMANCE
 from airflow_provider_liftos.quality.days import Reader
-from airflow_provider_liftos.quality.facts import ABLE, day_in
+from airflow_provider_liftos.quality.facts import ABLE, NOT_LOADED, day_in
 
 _LATE = re.compile(r"^newest day (\S+), expected (\S+)$")
 _FACTORS = ((80, 125), (800, 1250), (8e5, 1.25e6))  # minor units, mills, millionths
@@ -63,6 +63,8 @@ class Evidence:
             newest, expected = map(date.fromisoformat, days.groups())
             if (expected - newest).days == 1:
                 yield Sign.LATE
+        if rule == "data_fresh" and said.endswith(NOT_LOADED):
+            yield Sign.NOT_LOADED
         if rule == "entities_go_on":
             yield Sign.ENTITIES_GONE
         if any(low <= number <= high for low, high in _FACTORS):

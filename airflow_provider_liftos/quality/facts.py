@@ -27,6 +27,7 @@ from airflow_provider_liftos.quality.sums import drift, excess
 Number = tuple[float, str]
 NOTHING: Number = (nan, "")
 NO_SLICE = "no slice of the account"
+NOT_LOADED = "later days were never published"
 DAY = timedelta(days=1)
 COARSEST_FIRST = tuple(Level)
 ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
@@ -54,7 +55,8 @@ class Facts:
     ``coverage`` says what rows of a report may lack by the platform's own rules; ``able`` are
     accounts that could deliver when they were last looked at. ``standing`` tells of
     slices that are published already; those that are superseded are neither judged nor compared
-    with.
+    with. ``expected`` are newest days that should be there though no slice reaches them: of what
+    is published, slices are cut from the very days that came.
     """
 
     manifest: Manifest
@@ -66,6 +68,7 @@ class Facts:
     coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
     able: Collection[str] = frozenset()
     standing: Mapping[str, Standing] = field(default_factory=dict)
+    expected: Mapping[Key, date] = field(default_factory=dict)
     _history: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
     _complete: dict[Key, list[SliceResult]] = field(init=False, default_factory=dict)
 
@@ -128,11 +131,13 @@ class Facts:
             return NOTHING
         newest_slice = max(r.slice.window.until for r in self._complete[key_of(result)])
         due = min(self._due(result), window.until)
+        due = max(due, self.expected.get(key_of(result), due))
         if window.until < newest_slice or due < window.since:
             return NOTHING
         newest = max(day for (day, _), _ in self._days(key_of(result), result))
         covered = newest + timedelta(days=report.time_increment - 1)
-        return max(0, (due - covered).days), f"newest day {covered}, expected {due}"
+        more = f"; {NOT_LOADED}" if due > window.until else ""
+        return max(0, (due - covered).days), f"newest day {covered}, expected {due}{more}"
 
     def _due(self, result: SliceResult) -> date:
         return due_day(self.today, result.account.timezone, self.delay_days)

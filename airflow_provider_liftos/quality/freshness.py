@@ -25,6 +25,8 @@ RETIRED = timedelta(days=7)
 """
 HIGH, CRITICAL = timedelta(hours=24), timedelta(hours=72)
 """How late is grave."""
+_NEVER = 87_600.0  # hours; who waits for ten years waits for nothing
+_LONGEST = 80  # characters of an account's name, which is anybody's text: it stays on its line
 _LAST_ZONE = "Etc/GMT+12"  # of an account whose zone nobody knows, days end there at the latest
 _ENTITIES = (SNAPSHOT, CHANGES)
 
@@ -61,21 +63,22 @@ def ages(
     *,
     now: datetime,
     delay_days: int = 1,
-    hours: Mapping[str, float] | None = None,
+    hours: Mapping[str, float | None] | None = None,
 ) -> list[Age]:
     """Of every table of every account of a platform that is loaded regularly.
 
     ``hours`` are deadlines by platform, ``platform/account`` or ``platform/account/name``, where
-    they are to differ from ``HOURS``. Accounts that are gone, reports that were loaded only once,
-    and those that nobody asks for any more are left out. Raises WarehouseError as the warehouse
-    does.
+    they are to differ from ``HOURS``; None: it is not waited for. Accounts that are gone, reports
+    that were loaded only once, and those that nobody asks for any more are left out, too. Raises
+    WarehouseError as the warehouse does.
     """
     accounts = _accounts(warehouse, org_id, platform)
-    found = [
-        _age(row, accounts.get(row[0], ("", "", False)), platform, delay_days, hours or {})
-        for row in _newest(warehouse, org_id, platform)
-        if not accounts.get(row[0], ("", "", False))[2]
-    ]
+    found: list[Age] = []
+    for row in _newest(warehouse, org_id, platform):
+        account = accounts.get(row[0], ("", "", False))
+        patience = _hours(hours or {}, platform, row[0], _name(row))
+        if patience is not None and not account[2]:
+            found.append(_age(row, account, platform, delay_days, patience))
     return sorted(_still_asked(found, now), key=lambda age: (age.account_id, age.name))
 
 
@@ -96,6 +99,18 @@ def troubles(found: Sequence[Age], now: datetime) -> list[Trouble]:
     ]
 
 
+def still_late(key: str, found: Iterable[Age], now: datetime) -> bool | None:
+    """Whether what a trouble of that key was about is late after all; None: nobody waits for it.
+
+    A trouble goes when the data has come, but also when it is told as part of a larger one.
+    """
+    scope = key.removeprefix(f"{KIND}/") + "/"
+    mine = [
+        age for age in found if f"{age.platform}/{age.account_id}/{age.name}/".startswith(scope)
+    ]
+    return any(age.late(now) > timedelta() for age in mine) if mine else None
+
+
 def _grouped(found: Iterable[Age]) -> dict[str, list[Age]]:
     grouped: dict[str, list[Age]] = {}
     for age in found:
@@ -108,8 +123,8 @@ def _trouble(late: Sequence[Age], now: datetime, account_id: str, name: str = ""
     platform = worst.platform
     accounts = len({age.account_id for age in late})
     whose = f"account {account_id}" if account_id else f"all {accounts} accounts"
-    if account_id and worst.account_name:
-        whose += f" ({worst.account_name})"
+    if account_id and (called := " ".join(worst.account_name.split())[:_LONGEST]):
+        whose += f" ({called})"
     newest = f"{worst.newest:%Y-%m-%d}"
     return Trouble(
         key="/".join(part for part in (KIND, platform, account_id, name) if part),
@@ -119,7 +134,8 @@ def _trouble(late: Sequence[Age], now: datetime, account_id: str, name: str = ""
         text=f"{platform} {whose}{f', {name}' if name else ''}: newest {newest}, the next was due"
         f" {worst.due:%Y-%m-%d %H:%M} UTC, {_told(worst.late(now))} ago",
         advice=f"Open the newest run of liftos_{platform}: a run that failed or did not start, an"
-        " account the connection no longer reaches, or slices that the quality gate holds back.",
+        " account the connection no longer reaches, or slices that the quality gate holds back."
+        " What is not to be loaded any more goes into deadlines, with None.",
     )
 
 
@@ -173,12 +189,10 @@ def _age(
     account: tuple[str, str, bool],
     platform: str,
     delay_days: int,
-    hours: Mapping[str, float],
+    patience: float,
 ) -> Age:
-    account_id, report, level, day, as_of = row
-    of_entities = level in _ENTITIES
-    name = report if of_entities else f"{report}:{level}"
-    patience = _hours(hours, platform, account_id, name)
+    account_id, _, level, day, as_of = row
+    of_entities, name = level in _ENTITIES, _name(row)
     if of_entities:
         ended = as_of.astimezone(UTC)
         due = ended + timedelta(hours=24 + patience)
@@ -194,11 +208,18 @@ def _age(
     )  # fmt: skip
 
 
-def _hours(hours: Mapping[str, float], *parts: str) -> float:
-    """The deadline that says most about where it is for."""
+def _name(row: Sequence[Any]) -> str:
+    """A report with its level, or a stream."""
+    return str(row[1]) if row[2] in _ENTITIES else f"{row[1]}:{row[2]}"
+
+
+def _hours(hours: Mapping[str, float | None], *parts: str) -> float | None:
+    """The deadline that says most about where it is for; None where nobody waits."""
     for length in range(len(parts), 0, -1):
-        if (found := hours.get("/".join(parts[:length]))) is not None:
-            return float(found)
+        place = "/".join(parts[:length])
+        if place in hours:
+            given = hours[place]
+            return None if given is None or float(given) >= _NEVER else float(given)
     return HOURS
 
 

@@ -27,7 +27,11 @@ HABIT_DAYS, HABIT = 7, 5.0  # days with spend, and conversions on half of them: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is known of the days before when slices are judged; parts as those of ``Facts``."""
+    """What is known of the days before when slices are judged; parts as those of ``Facts``.
+
+    ``seen`` says that slices are cut from what is published: then no day between their first and
+    their last counts as asked for, unless it was published itself.
+    """
 
     manifest: Manifest
     loaded: LoadedDays
@@ -37,6 +41,7 @@ class History:
     restatement_days: int = 28
     coverage: Callable[[Report], Coverage] = lambda _report: Coverage()
     standing: Mapping[str, Standing] = field(default_factory=dict)
+    seen: bool = False
     _known: dict[Key, dict[date, PublishedDay]] = field(init=False, default_factory=dict)
     _asked: dict[Key, set[date]] = field(init=False, default_factory=dict)
 
@@ -44,7 +49,7 @@ class History:
         for day in self.published:
             self._known.setdefault((day.account_id, day.report, day.level), {})[day.date] = day
         for result in self.manifest.slices:
-            if result.slice.report and result.status == "complete":
+            if result.slice.report and result.status == "complete" and not self.seen:
                 dates = self._asked.setdefault(key_of(result), set())
                 dates.update(result.slice.window.dates())
 
@@ -67,9 +72,11 @@ class History:
         Only the newest slice can say, and only where something is known of all the week.
         """
         key, due = key_of(result), self._due(result)
-        asked = self._asked[key] | self._known.get(key, {}).keys()
+        if self.seen:
+            due = min(due, result.slice.window.until)
+        asked = self._asked.get(key, set()) | self._known.get(key, {}).keys()
         first = due - WEEK + DAY
-        if due not in result.slice.window.dates() or min(asked) > first:
+        if due not in result.slice.window.dates() or not asked or min(asked) > first:
             return NOTHING
         week = [first + n * DAY for n in range(7)]
         holes = [str(day) for day in week if day not in asked]

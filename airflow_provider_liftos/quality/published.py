@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Account, Level, Report, Slice, Window
 from airflow_provider_liftos.model.unified import PERFORMANCE
-from airflow_provider_liftos.quality import published_entities
-from airflow_provider_liftos.quality.days import LoadedDays, Reader, key_of, seen_days
+from airflow_provider_liftos.quality import freshness, published_entities
+from airflow_provider_liftos.quality.days import Key, LoadedDays, Reader, key_of, seen_days
 from airflow_provider_liftos.quality.rowfiles import AT_ONCE, write
 
 LOAD_ID = "published"
@@ -70,6 +70,29 @@ def copy(
         days={key: of_key for key, of_key in seen.items() if key in keys},
         accounts=accounts,
     )
+
+
+def expected_days(
+    warehouse: Reader, platform: Platform, org_id: str, window: Window, now: datetime
+) -> dict[Key, date]:
+    """The newest day of a window that each report should have by now, though it may lack it.
+
+    Of reports that are loaded regularly, by the deadlines of the freshness watch. Raises
+    WarehouseError as the warehouse does.
+    """
+    found = freshness.ages(
+        warehouse, org_id, platform.name, now=now, delay_days=platform.availability.delay_days
+    )
+    expected: dict[Key, date] = {}
+    for age in found:
+        report, of_level, level = age.name.rpartition(":")
+        if not of_level or isinstance(age.newest, datetime):
+            continue  # a listing of entities
+        late = age.late(now)
+        days = late.days + 1 if late > timedelta() else 0
+        newest = min(window.until, age.newest + timedelta(days=days))
+        expected[age.account_id, report, level] = newest
+    return expected
 
 
 def organizations(warehouse: Reader, platform: str) -> list[str]:

@@ -89,6 +89,11 @@ REMEDIES = (
         "see its billing and its policy notices there.",
     ),
     _remedy(
+        "data_fresh", {Sign.NOT_LOADED},
+        "no run brought those days: runs failed or did not start, or the gate held them back.",
+        "open the newest run of the pipeline, and its quality report.",
+    ),
+    _remedy(
         "data_fresh", {Sign.LATE},
         "the platform has not finished the newest day.",
         "nothing; the next scheduled run reads the day again.",

@@ -2,11 +2,13 @@
 
 Who watches something reports all that is wrong with it each time. What was reported before is the
 same alert; what is reported no more has resolved itself. An alert counts as told only when somebody
-says so after sending it, so that a message that did not leave is sent again.
+says so after sending it, so that a message that did not leave is sent again. Where people are told
+by several ways, and one is closed, the others do not tell the same again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +53,8 @@ class Alert:
     resolved_at: float | None
     told_at: float | None
     told_severity: str
+    told_to: frozenset[str] = frozenset()
+    """Ways by which the news has been told already, while others have not."""
 
     @property
     def is_open(self) -> bool:
@@ -100,7 +104,15 @@ class Alerts:
                 values: dict[str, Any] = {"told_at": now, "told_severity": alert.severity}
                 if not alert.is_open:
                     values = {"resolution_told": 1}
-                self._set(connection, [alert.key], **values)
+                self._set(connection, [alert.key], told_to=None, **values)
+
+    def told_by(self, way: str, alerts: Sequence[Alert]) -> None:
+        """People have been told of these by one of several ways; all are when they are ``told``."""
+        with self._store.write() as connection:
+            mine = (table.c.org_id == self._org_id, table.c.key.in_([one.key for one in alerts]))
+            for row in connection.execute(select(table).where(*mine)).all():
+                kept = {"news": _news(row), "ways": sorted(_told_to(row) | {way})}
+                self._set(connection, [row.key], told_to=json.dumps(kept))
 
     def open(self, kind: str | None = None) -> list[Alert]:
         """What is wrong, as last reported, the gravest first."""
@@ -128,7 +140,8 @@ class Alerts:
         if known is None or known.state != OPEN:
             values |= {
                 "opened_at": now, "resolved_at": None, "told_at": None, "told_severity": None,
-                "resolution_told": 0, "episodes": (known.episodes if known else 0) + 1,
+                "resolution_told": 0, "told_to": None,
+                "episodes": (known.episodes if known else 0) + 1,
             }  # fmt: skip
         whole = {"org_id": self._org_id, "key": trouble.key, **values}
         insert = insert_into(connection, table).values(
@@ -146,7 +159,7 @@ class Alerts:
 
 def _is_due(row: Any, now: float, remind_after: float) -> bool:
     if row.state != OPEN:
-        return row.told_at is not None and not row.resolution_told
+        return bool(row.told_at is not None or row.told_to) and not row.resolution_told
     if row.told_at is None or now - row.told_at >= remind_after:
         return True
     return _rank(row.severity) > _rank(row.told_severity)
@@ -160,10 +173,21 @@ def _gravest_first(alert: Alert) -> tuple[bool, int, str]:
     return not alert.is_open, -_rank(alert.severity), alert.key
 
 
+def _news(alert: Any) -> str:
+    """What there is to tell of an alert now; a reminder is news, too."""
+    return f"{alert.episodes} {alert.state} {alert.severity} {alert.told_at or 0:.3f}"
+
+
+def _told_to(row: Any) -> frozenset[str]:
+    kept = json.loads(row.told_to or "{}")
+    return frozenset(kept["ways"]) if kept.get("news") == _news(row) else frozenset()
+
+
 def _alert(row: Any) -> Alert:
     return Alert(
         key=row.key, kind=row.kind, platform=row.platform or "", account_id=row.account_id or "",
         severity=row.severity, text=row.text, advice=row.advice or "", state=row.state,
         episodes=row.episodes, opened_at=row.opened_at, seen_at=row.seen_at,
         resolved_at=row.resolved_at, told_at=row.told_at, told_severity=row.told_severity or "",
+        told_to=_told_to(row),
     )  # fmt: skip

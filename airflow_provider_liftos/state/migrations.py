@@ -86,6 +86,11 @@ def create_flights(connection: Connection) -> None:
     tables.flights.create(connection, checkfirst=True)
 
 
+def alerts_know_ways(connection: Connection) -> None:
+    """Alerts know by which ways they were told, where another way was closed."""
+    add_column(connection, tables.alerts.c.told_to)
+
+
 STEPS: tuple[Step, ...] = (
     create_tables,
     create_oauth_states,
@@ -94,6 +99,7 @@ STEPS: tuple[Step, ...] = (
     create_alerts,
     letters_can_be_replayed,
     create_flights,
+    alerts_know_ways,
 )
 
 

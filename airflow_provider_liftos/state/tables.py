@@ -285,6 +285,7 @@ alerts = Table(
     _moment("told_at"),  # when people were last told of this episode; null: not yet
     _text("told_severity"),
     _count("resolution_told"),
+    _text("told_to"),  # of several ways, those that have told the news which others have not
     Index("alerts_state", "org_id", "state", "opened_at"),
 )
 

@@ -17,9 +17,8 @@ NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 def known(
     scene: Scene, account: str = ACCOUNT, zone: str = "Europe/Berlin", **parts: object
 ) -> None:
-    one = entity(
-        "accounts", account_id=account, currency="EUR", timezone=zone, name="Shop", **parts
-    )
+    given = {"name": "Shop", **parts}
+    one = entity("accounts", account_id=account, currency="EUR", timezone=zone, **given)
     now = {"valid_from": ASKED, "is_deleted": False}
     scene._insert(scene.layout.published("accounts"), [{**now, **one}])
 
@@ -69,6 +68,25 @@ def test_the_most_exact_deadline_counts(scene: Scene) -> None:
     for key in reversed(list(hours)):
         [age] = look(scene, hours=hours)
         assert age.due - age.ended == timedelta(hours=24 + hours.pop(key))
+
+
+@pytest.mark.parametrize("never", [None, float("inf"), 1e12])
+def test_nobody_waits_where_there_is_no_deadline(scene: Scene, never: float | None) -> None:
+    known(scene)
+    basic(scene)
+    basic(scene, level="ad")
+    assert look(scene, hours={f"{PLATFORM}/{ACCOUNT}": never}) == []
+    hours = {PLATFORM: never, f"{PLATFORM}/{ACCOUNT}/basic:ad": 4.0}
+    assert [age.name for age in look(scene, hours=hours)] == ["basic:ad"]
+
+
+def test_a_name_stays_on_its_line(scene: Scene) -> None:
+    known(scene, name="Shop\n[resolved] all is well " + "x" * 500)
+    basic(scene)
+    now = due(scene) + timedelta(hours=50)
+    [one] = freshness.troubles(look(scene, now=now), now)
+    assert "\n" not in one.text
+    assert len(one.text) < 250
 
 
 def test_a_day_without_rows_is_there(scene: Scene) -> None:

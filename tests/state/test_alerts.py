@@ -127,3 +127,25 @@ def test_the_gravest_is_told_first_and_what_is_over_last(alerts: Alerts) -> None
     alerts.told(due(alerts))
     report(alerts, trouble("a", "high"), trouble("b", "critical"))
     assert [alert.key for alert in due(alerts)] == ["b", "a", "over"]
+
+
+def test_of_several_ways_only_the_closed_ones_are_left(alerts: Alerts, clock: ManualClock) -> None:
+    report(alerts, trouble())
+    alerts.told_by("slack", due(alerts))
+    [left] = due(alerts)
+    assert left.told_to == {"slack"}
+    clock.advance(60)
+    report(alerts, trouble())
+    assert due(alerts)[0].told_to == {"slack"}
+    report(alerts, trouble(severity="high"))
+    assert due(alerts)[0].told_to == frozenset(), "it grew: this is news for all"
+    alerts.told(due(alerts))
+    assert due(alerts) == []
+
+
+def test_what_one_way_has_told_is_told_to_be_over(alerts: Alerts) -> None:
+    report(alerts, trouble())
+    alerts.told_by("slack", due(alerts))
+    report(alerts)
+    [over] = due(alerts)
+    assert (over.is_open, over.told_to) == (False, frozenset())
