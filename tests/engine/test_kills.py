@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +31,7 @@ from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.session import Session
 from tests.engine.harness import basic, credentials, served
-from tests.engine.killing import DONE, SCOPE, open_store, work
+from tests.engine.killing import BEGUN, DONE, SCOPE, SENT, open_store, work
 from tests.engine.totals import staged, truth
 
 KILLS = 200
@@ -38,6 +39,12 @@ MOST = 10
 """At most per run; a run may end before, the sooner the busier the machine that has to kill it."""
 
 MOST_RUNS = 100
+
+AMID = 0.9
+"""Share of the lives that are ended after a request of theirs went out; the others begin only."""
+
+SPAN = 0.04
+"""Seconds after such a request in which the end comes."""
 
 
 def known(sandbox: Sandbox, platform: Platform, fields: dict[str, Any]) -> list[Account]:
@@ -86,6 +93,7 @@ class Victim:
     folder: Path
     chance: random.Random
     kills: int = 0
+    amid: int = 0
     finished: list[tuple[str, int]] = field(default_factory=list)
 
     def plan(self) -> tuple[list[Slice], list[Account]]:
@@ -116,11 +124,18 @@ class Victim:
         child.start()
         writer.close()
         assert reader.poll(20)
+        assert reader.recv_bytes() == BEGUN
+        requests = 0
         if mortal:
-            time.sleep(self.chance.uniform(0.0, 0.045))
+            if self.chance.random() < AMID:
+                requests = heard(reader, self.chance.randint(1, 8))
+            time.sleep(self.chance.uniform(0.0, SPAN))
             child.kill()
+        else:
+            heard(reader, None)
         child.join(30)
         self.kills += child.exitcode != 0
+        self.amid += child.exitcode != 0 and requests > 0
         self.note_finished()
 
     def note_finished(self) -> None:
@@ -143,15 +158,19 @@ class Victim:
 def test_killed_at_random_200_times(
     busy: Sandbox, processes: Any, tmp_path: Path, name: str
 ) -> None:
-    kills = runs = 0
+    kills = amid = runs = 0
     while kills < KILLS:
         runs += 1
         assert runs < MOST_RUNS, f"{kills} kills in {runs} runs"
-        kills += survived(busy, processes, tmp_path / str(runs), get(name), seed=runs)
+        victim = survived(busy, processes, tmp_path / str(runs), get(name), seed=runs)
+        kills, amid = kills + victim.kills, amid + victim.amid
+    assert amid > KILLS * 3 // 4  # else it was not the work that was killed
 
 
-def survived(busy: Sandbox, processes: Any, folder: Path, platform: Platform, *, seed: int) -> int:
-    """One run that is killed up to MOST times and ends as it should; how often it was."""
+def survived(
+    busy: Sandbox, processes: Any, folder: Path, platform: Platform, *, seed: int
+) -> Victim:
+    """One run that is killed up to MOST times and ends as it should."""
     folder.mkdir()
     fields = served(busy, platform)
     victim = Victim(
@@ -177,7 +196,20 @@ def survived(busy: Sandbox, processes: Any, folder: Path, platform: Platform, *,
         submitted = len([e for e in journal if e["method"] == "POST" and "act_" in e["path"]])
         assert planned <= submitted <= planned + victim.kills
         assert submitted - planned <= wasted
-    return victim.kills
+    return victim
+
+
+def heard(reader: Connection, most: int | None) -> int:
+    """Of how many requests a life has told, up to so many; fewer where it ended before."""
+    found = 0
+    while found != most:
+        try:
+            if not reader.poll(20):
+                break
+            found += reader.recv_bytes() == SENT
+        except EOFError:
+            break
+    return found
 
 
 def names_report(entry: dict[str, Any], report_id: str) -> bool:

@@ -15,6 +15,7 @@ from airflow_provider_liftos.model.errors import NotAuthorized
 from airflow_provider_liftos.state import tokens
 from airflow_provider_liftos.state.keyring import KeyRing, new_key
 from airflow_provider_liftos.state.store import StateStore
+from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.grants import MARGIN
 from tests.transport import token_server
 from tests.transport.token_server import TokenServer
@@ -114,7 +115,7 @@ class Victims:
     def next_call(self) -> str:
         """What a worker after that gets."""
         made = token_server.session(self.server.url, self.store, KEY, self.refresh)
-        return token_server.call(made, token_server.client())
+        return token_server.call(made, HttpSender())
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ platforms do that know of lost answers.
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 import time
@@ -17,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx2
+import httpx2  # noqa: F401  loaded before workers are forked
 
 from airflow_provider_liftos.model.errors import NotAuthorized, Throttled, Unavailable
 from airflow_provider_liftos.model.platform import Credentials, Grant, Granted
@@ -33,6 +32,7 @@ from airflow_provider_liftos.transport.client import HttpSender
 from airflow_provider_liftos.transport.flow import run
 from airflow_provider_liftos.transport.session import Session
 from tests.engine.harness import META
+from tests.quick_sender import quick_sender
 
 
 class TokenServer:
@@ -144,13 +144,6 @@ def session(url: str, store: StateStore, key: str, refresh: str) -> Session:
     )  # fmt: skip
 
 
-def client() -> HttpSender:
-    """Reading the authorities' certificates takes longer than most of these processes live."""
-    sender = HttpSender()
-    sender._client, sender._pid = httpx2.Client(verify=False, timeout=5), os.getpid()
-    return sender
-
-
 def call(made: Session, sender: HttpSender) -> str:
     request = Request(method="GET", path="x")
     return run(made.call(request, lambda body: json.loads(body)["ok"]), sender)
@@ -158,7 +151,7 @@ def call(made: Session, sender: HttpSender) -> str:
 
 def work(url: str, store_url: str, key: str, refresh: str, ready: Any) -> None:
     """Call again and again, each time with a session of its own, until killed or refused."""
-    store, sender = StateStore(store_url), client()
+    store, sender = StateStore(store_url), quick_sender()
     ready.send_bytes(b".")
     while True:
         try:
@@ -172,6 +165,6 @@ def work(url: str, store_url: str, key: str, refresh: str, ready: Any) -> None:
 
 def once(url: str, store_url: str, key: str, refresh: str, gate: Any, told: Any) -> None:
     """Call once, together with others."""
-    store, sender = StateStore(store_url), client()
+    store, sender = StateStore(store_url), quick_sender()
     gate.wait()
     told.put(call(session(url, store, key, refresh), sender))
