@@ -71,7 +71,9 @@ class DeadLetters:
         # The rows that are new return; those that were there are locked until the end.
         there = {
             row.id: read(row)
-            for row in connection.execute(select(table).where(mine).with_for_update())
+            for row in connection.execute(
+                select(table).where(mine).order_by(table.c.id).with_for_update()
+            )
         }
         if new := [row for row in rows if row["id"] not in there]:
             connection.execute(insert, new)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -16,6 +18,23 @@ from airflow_provider_liftos.model.errors import ConfigurationError, StagingErro
 SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 BUSY_SECONDS = 30.0
+"""How long one waits for others' transactions, on both kinds of store."""
+
+IDLE_SECONDS = 60.0
+"""How long a transaction may stand still on Postgres, which then ends it: a host that is frozen or
+lost amid one would keep its rows locked for hours otherwise."""
+
+_PATIENCE: Mapping[str, int] = MappingProxyType(
+    {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+)
+"""Of libpq, where the URL says nothing else: a server that vanished is noticed within a minute."""
+
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 _HINT = (
     "Set [liftos] state_url to sqlite:////folder/state.db or postgresql://user@host/database, "
@@ -69,13 +88,34 @@ def build(url: URL) -> Engine:
     if url.drivername == "sqlite":
         return _sqlite(url)
     try:
-        # Few idle connections per process: a cluster has many processes.
-        return _engine(url, pool_size=1, max_overflow=15, pool_pre_ping=True, pool_recycle=1800)
+        return _postgres(url)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "The Postgres driver is not installed.",
             hint="Install airflow-provider-liftos[postgres].",
         ) from error
+
+
+def _postgres(url: URL) -> Engine:
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    # Few idle connections per process: a cluster has many processes.
+    engine = _engine(
+        url,
+        pool_size=1,
+        max_overflow=15,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args=patience,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _bound(connection: Any, _record: object) -> None:
+        # Said here and not as startup parameters, which poolers refuse.
+        connection.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
+        connection.commit()
+
+    return engine
 
 
 def _engine(url: URL, **options: Any) -> Engine:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    TimeoutError,  # noqa: A004  SQLAlchemy's, of a pool that has no connection to give
 )
 
 from airflow_provider_liftos.model.errors import (
@@ -35,16 +36,21 @@ _TEMPORARY = (OperationalError, InterfaceError, sqlite3.OperationalError)
 _UNKNOWN_PLACE = ("does not exist",)  # of a Postgres database or role, while connecting
 
 # Setting up a SQLite connection happens below SQLAlchemy's own translation.
-DATABASE_ERRORS = (DBAPIError, sqlite3.Error)
+DATABASE_ERRORS = (DBAPIError, TimeoutError, sqlite3.Error)
 
 
-def meaning(error: DBAPIError | sqlite3.Error, where: str) -> LiftosError | None:
+def meaning(error: DBAPIError | TimeoutError | sqlite3.Error, where: str) -> LiftosError | None:
     """Our error for a database's; None when it is the statement that is wrong.
 
     Only the driver's first line is quoted: it names hosts and users, never passwords or values.
     """
     if isinstance(error, IntegrityError | DataError):
         return None  # Postgres quotes values in these, which may say anything
+    if isinstance(error, TimeoutError):
+        return Unavailable(
+            f"The state store {where} did not answer: all connections of this process are in use.",
+            hint="The step was not begun and can be run again.",
+        )
     cause = error.orig if isinstance(error, DBAPIError) else error
     said = str(cause).strip()
     line = said.splitlines()[0] if said else type(cause).__name__

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from sqlalchemy import Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +40,8 @@ class StateStore:
         # dropped, for closing them here would end the parent's sessions.
         self._engines: dict[int, Engine] = {}
         self._locks: dict[int, threading.Lock] = {}
+        if self.on_one_host:
+            _IN_FILES.add(self)
 
     @property
     def on_one_host(self) -> bool:
@@ -70,6 +73,16 @@ class StateStore:
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""
         engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
+
+    def before_fork(self) -> None:
+        """Leave no idle connection to a file open over a fork.
+
+        SQLite notes in memory which files a process has open and locked. A child would believe the
+        note, take no locks of its own, and go on writing into a log that its parent has deleted.
+        """
+        engine = self._engines.get(os.getpid())
         if engine is not None:
             engine.dispose()
 
@@ -122,6 +135,16 @@ class StateStore:
             raise
         return engine
 
+
+_IN_FILES: WeakSet[StateStore] = WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_IN_FILES):
+        store.before_fork()
+
+
+os.register_at_fork(before=_before_fork)
 
 _STORES: dict[tuple[int, str], StateStore] = {}
 

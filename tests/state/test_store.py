@@ -6,9 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from sqlalchemy import Column, MetaData, Text, func, inspect, select, text
+from sqlalchemy.dialects.postgresql import insert as insert_into_postgres
 
 from airflow_provider_liftos.model.errors import (
     ConfigurationError,
@@ -163,6 +165,32 @@ def test_a_fork_gets_its_own_connections_and_leaves_the_parents_alone(empty_stor
     assert count(store) == 3
 
 
+def test_what_a_child_writes_outlives_its_parents_connections(tmp_path):
+    store = StateStore(f"sqlite:///{tmp_path}/state.db")
+    note(store, "parent")
+    begun, go_on = FORK.Event(), FORK.Event()
+    child = FORK.Process(target=note_twice, args=(store, begun, go_on))
+    child.start()
+    assert begun.wait(20)
+    store.close()  # the last one that this process knows of: its log would be deleted
+    code = (
+        "import sys; from airflow_provider_liftos.state.store import StateStore;"
+        "store = StateStore(sys.argv[1]); store.read().__enter__(); store.close()"
+    )
+    subprocess.run([sys.executable, "-c", code, f"sqlite:///{tmp_path}/state.db"], check=True)
+    go_on.set()
+    child.join(20)
+    assert child.exitcode == 0
+    assert count(store) == 3
+
+
+def note_twice(store, begun, go_on):
+    note(store, "child")
+    begun.set()
+    go_on.wait(20)
+    note(store, "child again")
+
+
 def test_a_fork_while_another_thread_opens_the_store_does_not_block(tmp_path, monkeypatch):
     store = StateStore(f"sqlite:///{tmp_path}/state.db")
     opening, go_on = threading.Event(), threading.Event()
@@ -251,6 +279,61 @@ def test_a_server_out_of_reach_is_unavailable():
     with pytest.raises(Unavailable, match="did not answer") as caught:
         count(store)
     assert "s3cret" not in f"{caught.value}{caught.value.__cause__}"
+
+
+def hold(url, holding):
+    """Stand still in the middle of a transaction, as a process of a frozen host does."""
+    with StateStore(url).write() as connection:
+        connection.execute(LOCKED)
+        holding.set()
+        time.sleep(60)
+
+
+LOCKED = (
+    insert_into_postgres(tables.leases)
+    .values(org_id="held", name="n", holder="h", expires_at=1.0)
+    .on_conflict_do_update(index_elements=["org_id", "name"], set_={"holder": "h"})
+)
+
+
+def test_nobody_waits_for_ever_for_one_that_stands_still(postgres_url, monkeypatch):
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(engines, "IDLE_SECONDS", 2.0)
+    holding = FORK.Event()
+    holder = FORK.Process(target=hold, args=(postgres_url, holding))
+    holder.start()
+    try:
+        assert holding.wait(20)
+        store = StateStore(postgres_url)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="lock timeout"), store.write() as connection:
+            connection.execute(LOCKED)
+        assert time.monotonic() - began < 1.5
+        time.sleep(max(2.5 - (time.monotonic() - began), 0))  # a server's clock, not ours
+        with store.write() as connection:
+            connection.execute(LOCKED)
+        assert holder.is_alive()
+    finally:
+        holder.kill()
+        holder.join()
+
+
+def test_a_url_may_ask_for_other_patience(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(engines, "create_engine", lambda _url, **options: asked.update(options))
+    monkeypatch.setattr(engines.event, "listens_for", lambda *_: lambda function: function)
+    engines.build(engines.parse("postgresql://liftos@db.example/state?connect_timeout=3"))
+    assert "connect_timeout" not in asked["connect_args"]
+    assert asked["connect_args"]["tcp_user_timeout"] == 30_000
+
+
+def test_a_process_that_uses_all_its_connections_is_told_so(postgres_url, monkeypatch):
+    real = engines.create_engine
+    few = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    monkeypatch.setattr(engines, "create_engine", lambda url, **o: real(url, **{**o, **few}))
+    store = StateStore(postgres_url)
+    with store.read(), pytest.raises(Unavailable, match="in use"), store.read():
+        pytest.fail("two of one")
 
 
 def test_a_database_that_is_not_there_is_a_configuration_error(postgres_server):
