@@ -127,6 +127,8 @@ class _Unbroken:
 
     def fail(self, key: str) -> None: ...
 
+    def abstain(self, key: str) -> None: ...
+
 
 def _look(
     platform: Platform,

@@ -3,7 +3,7 @@
 Closed: everything passes. After ``failures`` failures in a row it opens: nothing passes for
 ``cooldown`` seconds. Then it is half-open: up to ``probes`` requests pass; the first success
 closes it, the first failure opens it again. Only ``Unavailable`` should be counted as a failure:
-a platform that throttles or refuses is alive.
+a platform that throttles or refuses is alive. Such an answer gives its probe back.
 """
 
 from __future__ import annotations
@@ -95,6 +95,16 @@ class Breaker:
                     updated_at=now,
                 )
             )
+
+    def abstain(self, key: str) -> None:
+        """A request was answered in a way that counts neither way: its probe is free again."""
+        with self._store.read() as connection:
+            row = self._row(connection, key)
+        if row is None or not (row.opened_until and row.probes):
+            return
+        taken = and_(self._is(key), breakers.c.opened_until > 0, breakers.c.probes > 0)
+        with self._store.write() as connection:
+            connection.execute(update(breakers).where(taken).values(probes=breakers.c.probes - 1))
 
     def state(self) -> list[Circuit]:
         """All circuits of the organization that have ever failed, by name."""

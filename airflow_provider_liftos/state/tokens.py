@@ -99,14 +99,23 @@ class Tokens:
         row = max(found, key=lambda row: (row.conn_id == self._conn_id, row.generation))
         return self._opened(row)
 
-    def intend(self, fingerprint: str, kept: Kept | None) -> Kept:
-        """Note that an exchange begins: whoever finds this knows that its answer was lost."""
+    def intend(self, fingerprint: str, kept: Kept | None) -> Kept | None:
+        """Note that an exchange begins: whoever finds this knows that its answer was lost.
+
+        None when somebody else has begun or ended one since ``kept`` was found.
+        """
         return self._put(fingerprint, kept, intent_at=self._store.clock.now())
 
-    def refuse(self, fingerprint: str, kept: Kept | None, *, why: str, of: str) -> None:
-        """Remember that only a person can help; ``of`` is the connection as it is."""
-        self._put(fingerprint, kept, refused=why, refused_for=of)
+    def refuse(self, fingerprint: str, kept: Kept | None, *, why: str, of: str) -> bool:
+        """Remember that only a person can help; ``of`` is the connection as it is.
+
+        False when somebody else has begun or ended an exchange meanwhile: what was refused is then
+        no longer what counts, and nothing is remembered.
+        """
+        if self._put(fingerprint, kept, refused=why, refused_for=of) is None:
+            return False
         self._note("refused", kept, {"why": why})
+        return True
 
     def keep(
         self,
@@ -147,17 +156,27 @@ class Tokens:
         """Give it back."""
         self._leases.release(f"token/{root}", lease)
 
-    def _put(self, fingerprint: str, kept: Kept | None, **changed: Any) -> Kept:
-        """Change what is not sealed, in a row that may not be there yet."""
+    def _put(self, fingerprint: str, kept: Kept | None, **changed: Any) -> Kept | None:
+        """Change what is not sealed, in a row that may not be there yet, or is as it was known.
+
+        A lease does not stop a process that stood still for longer than it lasts.
+        """
         made = kept or Kept(conn_id=self._conn_id, root=fingerprint, trail=(fingerprint,))
         values = {"trail": " ".join(made.trail), "updated_at": self._store.clock.now(), **changed}
+        as_known = and_(
+            tokens.c.generation == made.generation,
+            tokens.c.intent_at.is_not_distinct_from(made.intent_at),
+        )
         with self._store.write() as connection:
-            connection.execute(
+            done = connection.scalar(
                 insert_into(connection, tokens)
                 .values(**self._key(made), generation=made.generation, **values)
-                .on_conflict_do_update(index_elements=list(self._key(made)), set_=values)
+                .on_conflict_do_update(
+                    index_elements=list(self._key(made)), set_=values, where=as_known
+                )
+                .returning(tokens.c.root)
             )
-        return Kept(**{**_fields(made), **changed})
+        return None if done is None else Kept(**{**_fields(made), **changed})
 
     def _write(self, made: Kept, after: int | None, sealed: str | None) -> bool:
         values = {

@@ -173,7 +173,10 @@ class Grants:
     ) -> Flow[None]:
         lost = kept is not None and kept.intent_at is not None
         if grant.rotates or grant.early is not None:
-            kept = yield Do(lambda: tokens.intend(sight.fingerprint, kept))
+            found = kept
+            kept = yield Do(lambda: tokens.intend(sight.fingerprint, found))
+            if kept is None:
+                raise self._overtaken()
         granted = self._unkept
         if granted is None:
             granted = yield from self._exchanged(grant, sight, kept, lost=lost)
@@ -183,9 +186,7 @@ class Grants:
         made = yield from self._written(tokens, sight, kept, secrets, granted.lifetime)
         self._unkept = None
         if made is None:
-            raise Unavailable(
-                "another process replaced the tokens at the same time", platform=self._platform.name
-            )
+            raise self._overtaken()
         self._take(made, self._lasting(grant, made))
         yield Do(lambda: self._after(made))
 
@@ -243,7 +244,11 @@ class Grants:
         tokens = self._tokens
         if tokens is not None:
             why = error.message
-            yield Do(lambda: tokens.refuse(sight.fingerprint, kept, why=why, of=sight.whole))
+            noted = yield Do(
+                lambda: tokens.refuse(sight.fingerprint, kept, why=why, of=sight.whole)
+            )
+            if not noted:
+                raise self._overtaken() from None
 
     def _prolong(
         self, grant: Grant, tokens: Tokens, sight: _Sight, kept: Kept | None
@@ -333,6 +338,11 @@ class Grants:
         return (
             f"Consent again, or put a new credential into connection {self._given.conn_id!r}; until"
             " then nothing more is sent."
+        )
+
+    def _overtaken(self) -> Unavailable:
+        return Unavailable(
+            "another process replaced the tokens at the same time", platform=self._platform.name
         )
 
     def _cannot_keep(self) -> ConfigurationError:

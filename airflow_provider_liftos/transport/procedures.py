@@ -103,9 +103,13 @@ class ProcedureSender:
 
     def _channel(self, base_url: str) -> grpc.Channel:
         key = (os.getpid(), base_url)
-        if key not in self._channels:
-            self._channels[key] = _open(base_url)
-        return self._channels[key]
+        if key in self._channels:
+            return self._channels[key]
+        opened = _open(base_url)
+        channel = self._channels.setdefault(key, opened)
+        if channel is not opened:  # another thread was quicker
+            opened.close()
+        return channel
 
     def close(self) -> None:
         """Give the connections back."""

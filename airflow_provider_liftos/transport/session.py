@@ -116,6 +116,10 @@ class Gate(Protocol):
         """It did not."""
         ...
 
+    def abstain(self, key: str) -> None:
+        """It was refused by a platform that is well."""
+        ...
+
 
 class Intake(Protocol[T_co]):
     """Where a long answer goes."""
@@ -422,6 +426,8 @@ class Session:
             if wait := self.pace.retry_after(headers):
                 scope = "account" if request.account else "app"
                 yield from self.pace.hold(request, scope, self._now() + wait)
+        else:
+            yield Do(lambda: self._breaker.abstain(key))
         if judgement.verdict is Verdict.THROTTLED:
             until = self._now() + (error.wait or self.pace.penalty(headers, request.account))
             # One locked account is no reason to keep the others waiting.

@@ -99,6 +99,19 @@ def test_probes_that_never_come_back_do_not_block_for_ever(breaker, clock):
     assert passes(breaker)
 
 
+def test_a_probe_that_is_merely_refused_is_free_again(breaker, clock):
+    fail(breaker, 5)
+    clock.advance(60)
+    for _ in range(10):
+        assert passes(breaker)
+        breaker.abstain(KEY)
+    assert [passes(breaker) for _ in range(4)] == [True, True, True, False]
+    breaker.fail(KEY)
+    breaker.abstain(KEY)  # of a probe from before
+    clock.advance(60)
+    assert [passes(breaker) for _ in range(4)] == [True, True, True, False]
+
+
 def test_late_answers_neither_close_nor_prolong(breaker, clock):
     fail(breaker, 5)
     clock.advance(30)

@@ -122,6 +122,21 @@ def test_an_intent_and_a_refusal_need_no_key(store):
     assert (shelf.find(FIRST).refused, shelf.find(FIRST).refused_for) == ("because", "x")
 
 
+def test_who_was_overtaken_neither_begins_an_exchange_nor_refuses_what_came_of_anothers(store):
+    shelf = kept(store, org="overtaken")
+    first = keep(shelf, "a")
+    stopped = shelf.intend(FIRST, first)
+    store.clock.advance(100)
+    other = shelf.intend(FIRST, stopped)
+    assert shelf.intend(FIRST, stopped) is None
+    assert not shelf.refuse(FIRST, stopped, why="because", of="x")
+    second = keep(shelf, "b", after=other, found_by=SECOND)
+    assert shelf.intend(FIRST, stopped) is None
+    assert not shelf.refuse(FIRST, stopped, why="because", of="x")
+    assert shelf.intend(FIRST, None) is None
+    assert shelf.find(FIRST) == shelf.find(SECOND) == second
+
+
 def test_new_tokens_end_intent_and_refusal(store):
     shelf = kept(store)
     shelf.refuse(FIRST, shelf.intend(FIRST, None), why="because", of="x")
@@ -137,8 +152,8 @@ def test_a_person_who_insists_is_not_told_of_former_refusals(store):
 
 def test_the_audit_log_says_what_was_made_of_which_connection_by_whom(store):
     first = keep(kept(store, org="audited"), "a")
-    keep(kept(store, org="audited"), "b", after=first, found_by=SECOND)
-    kept(store, org="audited").refuse(FIRST, None, why="gone", of="x")
+    second = keep(kept(store, org="audited"), "b", after=first, found_by=SECOND)
+    kept(store, org="audited").refuse(FIRST, second, why="gone", of="x")
     entries = AuditLog(store, "audited").entries(subject="c")
     assert {entry.action for entry in entries} == {"refreshed", "rotated", "refused"}
     assert all("/" in entry.actor for entry in entries)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import pytest
 
 from airflow_provider_liftos.model.errors import Unavailable
 from airflow_provider_liftos.model.wire import Request, Response
+from airflow_provider_liftos.transport import procedures
 from airflow_provider_liftos.transport.client import HttpSender
 
 grpc = pytest.importorskip("grpc")
@@ -96,6 +98,30 @@ def test_a_reader_that_fails_ends_the_stream(sender: HttpSender, address: str) -
 
     with pytest.raises(ValueError, match="not a row"):
         sender.receive(address, parts(ASKED, path="liftos.Test/Count"), refuse)
+
+
+def test_threads_that_begin_together_share_one_channel(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, gate, real = [], threading.Barrier(4), procedures._open
+
+    def slowly(base_url: str):
+        channel = real(base_url)
+        opened.append(channel)
+        gate.wait(10)
+        return channel
+
+    monkeypatch.setattr(procedures, "_open", slowly)
+    sender = procedures.ProcedureSender()
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: sender._channel(address), range(4)))
+    assert len(opened) == 4
+    assert len(found) == 1
+    closed = [channel for channel in opened if channel not in found]
+    for channel in closed:
+        with pytest.raises(ValueError, match="closed"):
+            channel.unary_unary("/x")(b"", timeout=1)
+    sender.close()
 
 
 def test_nobody_there_is_an_answer_that_is_tried_again(sender: HttpSender) -> None:

@@ -120,6 +120,18 @@ def test_only_an_unavailable_platform_opens_the_circuit(caller: Caller) -> None:
     assert caller.call(FINE)
 
 
+def test_refusals_leave_a_half_open_circuit_its_probes(caller: Caller) -> None:
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            caller.call(DOWN)
+    caller.clock.advance(61)
+    for _ in range(10):
+        with pytest.raises(Rejected):
+            caller.call(answer(refusal(100), 400))
+    assert caller.call(FINE)
+    assert [circuit.state for circuit in caller.breaker.state()] == ["closed"]
+
+
 def test_a_platform_that_stays_down_ends_in_an_error_and_not_in_waiting(caller: Caller) -> None:
     outcomes = []
     for _ in range(4):

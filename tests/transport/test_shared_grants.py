@@ -24,6 +24,7 @@ from airflow_provider_liftos.model.wire import Request, Response
 from airflow_provider_liftos.resilience.backoff import Backoff
 from airflow_provider_liftos.resilience.breaker import Breaker
 from airflow_provider_liftos.resilience.limiter import Limiter
+from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.keyring import KeyRing, new_key
 from airflow_provider_liftos.state.store import StateStore
@@ -378,6 +379,22 @@ def test_a_refused_credential_is_asked_about_again_once_the_connection_is_anothe
     assert edited.sent == ["r0"]
     consented = office.worker(ring=ring, secrets={"refresh_token": "consented"})
     assert consented.call(token("a"), OK) == ["consented", "a"]
+
+
+def test_one_that_stood_still_amid_an_exchange_does_not_call_for_a_person(office):
+    """It is refused because another process has exchanged the same token meanwhile."""
+    slow, quick = office.worker(ROTATING), office.worker(ROTATING)
+
+    def overtaken(sent: str) -> None:
+        office.sending = lambda _sent: None
+        office.clock.advance(LEASE_SECONDS + 1)  # longer than its lease lasts
+        assert quick.call(token("a1", "r1"), answer({})) == ["r0", "a1"]
+
+    office.sending = overtaken
+    assert slow.call(GONE, answer({})) == ["r0", "a1"]
+    office.clock.advance(3600)
+    assert slow.call(token("a2", "r2"), answer({})) == ["r1", "a2"]
+    assert "refused" not in [entry.action for entry in AuditLog(office.store, "default").entries()]
 
 
 def test_a_person_who_tests_the_connection_is_not_told_of_the_past(office):
