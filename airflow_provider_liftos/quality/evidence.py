@@ -67,7 +67,7 @@ class Evidence:
             yield Sign.NOT_LOADED
         if rule == "entities_go_on":
             yield Sign.ENTITIES_GONE
-        if any(low <= number <= high for low, high in _FACTORS):
+        if said.startswith("CPM") and any(low <= number <= high for low, high in _FACTORS):
             yield Sign.MINOR_UNITS
 
     def _of_slice(self, rule: str, result: SliceResult) -> Iterator[Sign]:

@@ -135,7 +135,7 @@ class ExpectNumbersWithinLimit(_Told, ExpectColumnValuesToBeBetween):
 
 
 class _RatioAgrees(MulticolumnMapMetricProvider):
-    """Ratio, numerator and denominator of a row; a denominator of 0 agrees with everything."""
+    """Ratio, numerator and denominator of a row; with 0 below, or with a null, all agrees."""
 
     condition_metric_name = "multicolumn_values.ratio_agrees"
     condition_domain_keys = (
@@ -148,7 +148,11 @@ class _RatioAgrees(MulticolumnMapMetricProvider):
         ratio, above, below = (column_list.iloc[:, n].astype("float64") for n in range(3))
         # Multiplied across, so that nothing is divided by zero.
         apart = (ratio * below - factor * above).abs()
-        return (below == 0) | (apart <= tolerance * (factor * above).abs() + 1e-9 * below.abs())
+        return (
+            (below == 0)
+            | apart.isna()
+            | (apart <= tolerance * (factor * above).abs() + 1e-9 * below.abs())
+        )
 
 
 class ExpectRatioToAgree(_Told, MulticolumnMapExpectation):

@@ -110,21 +110,24 @@ class History:
     def _settled(self, result: SliceResult, report: Report) -> Number:
         """How far totals of settled days have moved, in tolerances, and the worst of them."""
         known, of_key = self._known.get(key_of(result), {}), self.loaded.get(key_of(result), {})
-        worst, note = nan, ""
+        moved: dict[str, Number] = {}
         for day in result.slice.window.dates():
             before, now = known.get(day), _leading(of_key.get(day), report)
             if before is None or now is None or not self._was_settled(before, result):
                 continue
-            spend = now.sums[-1]
-            pairs = (("spend", before.spend, spend),
+            pairs = (("spend", before.spend, now.sums[-1]),
                      ("conversions", before.conversions, now.conversions))  # fmt: skip
             for name, then, current in pairs:
                 if then is None or current is None:
                     continue
                 value = abs(current - then) / max(ABSOLUTE, RELATIVE * abs(then))
-                if not worst >= value:
-                    worst, note = value, f"{name} of {day} was {then:.12g}, is {current:.12g}"
-        return worst, note
+                if name not in moved or value > moved[name][0]:
+                    moved[name] = value, f"{name} of {day} was {then:.12g}, is {current:.12g}"
+        if not moved:
+            return NOTHING
+        # Spend first: whether it moved, too, tells one cause from another.
+        worst, note = max(moved.values())
+        return worst, "; ".join(note for value, note in moved.values() if value > 1) or note
 
     def _was_settled(self, day: PublishedDay, result: SliceResult) -> bool:
         if day.as_of is None:

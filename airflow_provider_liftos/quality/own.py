@@ -14,6 +14,7 @@ A schema gives each field ``type``, ``required``, ``min``, ``max``, ``max_length
       ctr: {type: float, min: 0, max: 1}
 
 Its fields are looked for in ``performance`` and ``creatives``, also by the names ``ad_data`` has.
+A field that is in neither cannot be evaluated, and the schema's finding says so.
 """
 
 from __future__ import annotations
@@ -212,11 +213,17 @@ def _schema(name: str, fields: Mapping[str, Mapping[str, Any]]) -> Iterator[OwnS
         advice=f"Compare the rows with your own schema {name!r}; one of the two is wrong.",
     )  # fmt: skip
     first = True
-    for table in (TABLES["performance"], TABLES["creatives"]):
+    tables = TABLES["performance"], TABLES["creatives"]
+    nowhere = [field for field in fields if not any(_column(table, field) for table in tables)]
+    for table in tables:
         known = [field for field in fields if _column(table, field)]
         if table is not PERFORMANCE:  # what both have is judged once
             known = [field for field in known if not _column(PERFORMANCE, field)]
         checks = [c for field in known for c in _checks(rule, table, field, fields[field])]
+        if first:  # no file has what they need
+            checks += [
+                RowCheck(rule=name, subject=field, sql="NULL", needs=(field,)) for field in nowhere
+            ]
         if checks:
             level = "ad" if table is PERFORMANCE and "ad_id" in fields else ""
             yield OwnSuite(name=name, table=table.name, level=level, checks=tuple(checks),

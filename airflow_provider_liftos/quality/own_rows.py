@@ -26,6 +26,7 @@ from airflow_provider_liftos.quality.suites import RowCheck, quoted
 if TYPE_CHECKING:
     import pandas as pd
 
+_RATIO = "expect_ratio_to_agree"
 _WORD = re.compile(r"\w+")
 _AS = {
     Kind.DECIMAL: "DOUBLE", Kind.MONEY: "DOUBLE", Kind.DATE: "TIMESTAMP",
@@ -74,6 +75,8 @@ def _verdict(
 ) -> RowVerdict:
     if found.raised:
         return _said(Status.NOT_EVALUATED, found.raised)
+    if _says_nothing(found, frame, expectation):
+        return _said(Status.NOT_APPLICABLE)
     if found.failed:
         return _said(Status.FAILED, "the whole slice breaks it", share=1.0)
     if found.judged == 0:
@@ -94,6 +97,20 @@ def _verdict(
     )
     told = f"{len(found.broken)} of {judged} rows"
     return RowVerdict(status=Status.FAILED, share=share, observed=told, sample=sample)
+
+
+def _says_nothing(found: gx.Judgement, frame: pd.DataFrame, expectation: Mapping[str, Any]) -> bool:
+    """Whether it is about columns of nothing but nulls: their sum is 0, their values are allowed.
+
+    Expectations that ask whether there are nulls, or the column, do mean them.
+    """
+    kind, kwargs = str(expectation["type"]), expectation["kwargs"]
+    of_rows = found.judged is not None and kind != _RATIO
+    if of_rows or any(word in kind for word in ("null", "exist")):
+        return False
+    named = [kwargs.get(name) for name in ("column", "column_A", "column_B")]
+    named += kwargs.get("column_list") or ()
+    return any(name in frame and bool(frame[name].isna().all()) for name in named if name)
 
 
 def _said(status: Status, observed: str = "", share: float = 0.0) -> RowVerdict:

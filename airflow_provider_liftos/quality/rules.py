@@ -296,12 +296,21 @@ def catalogue(
     """Every rule by name, a user's ``own`` among them.
 
     ``severities`` regrades some of them, ``thresholds`` says what some tolerate. Raises
-    ConfigurationError on a rule, a severity or a threshold that does not exist.
+    ConfigurationError on a rule, a severity or a threshold that does not exist, and on an own rule
+    that takes the name of another.
     """
-    rules = (*ROW_RULES, *relation_rules(table), *SLICE_RULES, *ACCOUNT_RULES, *own)
+    rules = (*ROW_RULES, *relation_rules(table), *SLICE_RULES, *ACCOUNT_RULES)
     named = {rule.name: rule for rule in rules}
     # A change may name a law of another table; only names known nowhere are mistakes.
     known = named.keys() | {rule.name for rule in relation_rules(PERFORMANCE)}
+    for rule in own:
+        if rule.name in known:
+            raise ConfigurationError(
+                f"your own rule {rule.name!r} has the name of another rule",
+                hint="Give its expectation another meta.rule, or the schema another name.",
+            )
+        named[rule.name] = rule
+        known = known | {rule.name}
     for name in (*(severities or {}), *(thresholds or {})):
         if name not in known:
             raise ConfigurationError(f"no rule {name!r}; rules are {', '.join(sorted(known))}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.model.platform import Coverage
-from airflow_provider_liftos.model.report import Account
+from airflow_provider_liftos.model.report import Account, Level
 from airflow_provider_liftos.quality.findings import Status, Verdict
 from tests.quality.scene import (
     CLEAN,
@@ -100,6 +100,9 @@ def test_a_settled_day_that_stays_passes(scene: Scene) -> None:
 @pytest.mark.parametrize(("was", "says", "cause"), [
     ({"spend": 10.2}, f"spend of {OLD} was 10.2, is 10", "invalid traffic"),
     ({"conversions": 3}, f"conversions of {OLD} was 3, is 2", "attribution setting"),
+    # Conversions moved further, but spend moved as well: no other way of counting explains that.
+    ({"spend": 10.2, "conversions": 3},
+     f"spend of {OLD} was 10.2, is 10; conversions of {OLD} was 3, is 2", "invalid traffic"),
 ])  # fmt: skip
 def test_a_settled_day_that_moves_is_found_by_its_rule_alone(
     scene: Scene, was: dict[str, float], says: str, cause: str
@@ -186,7 +189,7 @@ def test_a_hierarchy_does_not_apply_where_owners_were_never_listed(scene: Scene)
 
 def others(scene: Scene, **parts: Any) -> None:
     scene.seen(row(DAY1, None, platform="tiktok", level="account", account_id="9",
-                   impressions=90_000, clicks=800, spend="400", **parts))  # fmt: skip
+                   **{"impressions": 90_000, "clicks": 800, "spend": "400", **parts}))  # fmt: skip
 
 
 @pytest.mark.parametrize(("clicks", "spend", "fails"), [
@@ -207,6 +210,15 @@ def test_ratios_are_compared_with_other_platforms(
         assert "another unit" in found.advice
         assert not failing(scene.audit(
             scene.stage(part("account"), top, load=False), thresholds={"platforms_agree": 200}))  # type: ignore[arg-type]  # fmt: skip
+
+
+def test_a_ctr_that_is_odd_is_not_told_to_be_a_matter_of_money(scene: Scene) -> None:
+    others(scene, clicks=8)
+    outcome = scene.audit(scene.stage(part(Level.ACCOUNT), totals(CLEAN)))
+    found = finding(outcome, "platforms_agree")
+    assert found.observed.startswith("CTR ")
+    assert "another unit" not in found.advice
+    assert "which kind of clicks" in found.advice
 
 
 def test_ratios_without_others_or_without_enough_of_them_do_not_apply(scene: Scene) -> None:

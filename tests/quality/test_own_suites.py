@@ -128,6 +128,57 @@ def test_nothing_to_judge_and_what_raises_neither_pass_nor_fail(scene: Scene) ->
     assert finding(told, "nulls").status is Status.NOT_APPLICABLE
 
 
+@pytest.mark.parametrize(("kind", "kwargs", "status"), [
+    ("column_sum_to_be_between", {"min_value": 0}, Status.NOT_APPLICABLE),
+    ("column_distinct_values_to_be_in_set", {"value_set": [1]}, Status.NOT_APPLICABLE),
+    ("column_most_common_value_to_be_in_set", {"value_set": [1]}, Status.NOT_APPLICABLE),
+    ("column_unique_value_count_to_be_between", {"max_value": 5}, Status.NOT_APPLICABLE),
+    ("column_values_to_be_null", {}, Status.PASSED),
+    ("column_values_to_not_be_null", {}, Status.FAILED),
+    ("column_to_exist", {}, Status.PASSED),
+])  # fmt: skip
+def test_a_column_of_nulls_passes_nothing_but_what_asks_for_nulls(
+    scene: Scene, kind: str, kwargs: dict[str, Any], status: Status
+) -> None:
+    asked = {
+        "type": f"expect_{kind}", "kwargs": {"column": "video_views", **kwargs},
+        "meta": {"rule": "mine"},
+    }  # fmt: skip
+    outcome = judged(scene, suite(asked), scene.stage(part(), CLEAN))
+    assert finding(outcome, "mine").status is status
+
+
+@pytest.mark.parametrize(("column", "status"), [
+    ("conversions_value", Status.PASSED), ("video_views", Status.NOT_APPLICABLE),
+])  # fmt: skip
+def test_a_ratio_of_nulls_neither_agrees_nor_disagrees(
+    scene: Scene, column: str, status: Status
+) -> None:
+    rows = [*CLEAN, row(campaign="c3", conversions_value=None)]
+    asked = {"type": "expect_ratio_to_agree", "meta": {"rule": "mine"},
+             "kwargs": {"column_list": ["roas", column, "spend"]}}  # fmt: skip
+    outcome = judged(scene, suite(asked), scene.stage(part(), rows))
+    assert finding(outcome, "mine").status is status
+
+
+def test_a_rule_with_the_name_of_another_is_refused(scene: Scene) -> None:
+    """Two findings of one name would replace one another in the results."""
+    asked = between("spend", min_value=0)
+    for name in ("required_fields", "clicks_within_impressions", "no_sudden_drop"):
+        named = suite(asked | {"meta": {"rule": name}})
+        with pytest.raises(ConfigurationError, match=f"own rule '{name}' has the name of another"):
+            judged(scene, named, scene.stage(part(), CLEAN))
+
+
+@pytest.mark.parametrize("others", [{}, {"spend": {"type": "float"}}])
+def test_a_field_that_is_nowhere_is_not_evaluated(scene: Scene, others: dict[str, Any]) -> None:
+    schema = json.dumps({**others, "spent": {"type": "float", "required": True}})
+    outcome = judged(scene, schema, scene.stage(part(), CLEAN))
+    found = finding(outcome, "mine")
+    assert found.status is Status.NOT_EVALUATED
+    assert "spent" in found.observed
+
+
 def ads(scene: Scene, **fault: Any) -> Any:
     return scene.stage(
         part(Level.AD, until=DAY1), [row() | IDS, row() | IDS | {"ad_id": "a2"} | fault]

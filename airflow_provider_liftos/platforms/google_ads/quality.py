@@ -54,8 +54,10 @@ QUALITY = Quality(
     words={
         r"may not see the account|lacks a permission|login_customer_id": Sign.ACCESS_LOST,
         r"does not take the token|invalid_grant|not allowed to|may not use": Sign.ACCESS_LOST,
+        r"gives no access token|the token has no access to it": Sign.ACCESS_LOST,
         r"account is not active|account does not exist": Sign.ACCOUNT_GONE,
-        r"API version is switched off": Sign.VERSION_GONE,
+        r"API version is switched off|no such API version": Sign.VERSION_GONE,
+        r"takes Google too long|too much data": Sign.GAVE_UP,
     },
     remedies=(
         Remedy(

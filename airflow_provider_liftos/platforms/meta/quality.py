@@ -53,8 +53,8 @@ QUALITY = Quality(
     ),
     hierarchy=AD_HIERARCHY,
     words={
-        r"token is not valid|appsecret_proof": Sign.ACCESS_LOST,
-        r"lacks a permission|#200|#10\b|missing permissions": Sign.ACCESS_LOST,
+        r"token is not valid": Sign.ACCESS_LOST,
+        r"lacks a permission|#200\b|#10\b|missing permissions": Sign.ACCESS_LOST,
         r"does not exist, or the token": Sign.ACCOUNT_GONE,
         r"API version is switched off": Sign.VERSION_GONE,
         r"gave up on the report|report .* was given up|too much data": Sign.GAVE_UP,

@@ -47,10 +47,10 @@ QUALITY = Quality(
     ),
     hierarchy=AD_HIERARCHY,
     words={
-        r"token is not valid|no access to the account|lacks a permission": Sign.ACCESS_LOST,
+        r"token is not valid|no access to (the account|it)|lacks a permission": Sign.ACCESS_LOST,
         r"does not exist \(any more\)": Sign.ACCOUNT_GONE,
         r"API version is switched off": Sign.VERSION_GONE,
-        r"gave up on the report|took too long": Sign.GAVE_UP,
+        r"gave up on the report|took too long|too many days": Sign.GAVE_UP,
     },
     remedies=(
         Remedy(
