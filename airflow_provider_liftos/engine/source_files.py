@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.objects import temporary_folder
 from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
-from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.engine.source_query import Dialect, Query, Statement
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms.duckdb import connect
@@ -29,6 +31,8 @@ FORMATS = {
     "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
 }  # fmt: skip
 _PACKED = {".gz", ".zst"}
+_CSV_BYTES = 8 << 20  # of a file that each thread has read ahead; four times the longest line
+_BATCH_BYTES = 8 << 20  # of JSON that are held at once, however long its lines are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,17 @@ def _by_suffix(name: str) -> str:
     return FORMATS.get(suffix.lstrip("."), "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unsorted(Query):
+    """Rows in whatever order: sorting them would take more memory than all that is done to them."""
+
+    def select(
+        self, columns: str, where: Any = None, tail: str = "", *more: Any, **named: Any
+    ) -> Statement:
+        kept = "" if tail.startswith(" ORDER BY ") else tail
+        return Query.select(self, columns, where, kept, *more, **named)
+
+
 @contextmanager
 def opened(
     files: Sequence[SourceFile],
@@ -93,7 +108,7 @@ def opened(
         connection = _connect(folder)
         door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
         try:
-            query = Query(sql=_reading(kind, paths), dialect=DUCKDB)
+            query: Query = _Unsorted(sql=_reading(kind, paths), dialect=DUCKDB)
             yield door, replace(query, order=_order(door, query, cursor))
         finally:
             door.close()
@@ -114,7 +129,7 @@ def _reading(kind: str, paths: Sequence[str]) -> str:
     # A field in quotes is a text, also an empty one; only a bare one is null.
     return (
         f"SELECT * FROM read_csv({files}, header=true, all_varchar=true, union_by_name=true,"
-        " allow_quoted_nulls=false)"
+        f" allow_quoted_nulls=false, buffer_size={_CSV_BYTES})"
     )
 
 
@@ -187,8 +202,8 @@ def _texts(source: Any, path: Path, name: str) -> list[str]:
                 paths.append(f"{path}.{len(paths)}.parquet")
                 schema = pa.schema([(key, pa.string()) for key in keys])
                 writer = pq.ParquetWriter(paths[-1], schema, use_dictionary=False)
-            columns = {key: pa.array([row.get(key) for row in rows], pa.string()) for key in keys}
-            writer.write_table(pa.table(columns))
+            columns = [_column([row.get(key) for row in rows]) for key in keys]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
     finally:
         if writer:
             writer.close()
@@ -196,11 +211,28 @@ def _texts(source: Any, path: Path, name: str) -> list[str]:
     return paths
 
 
+def _column(texts: Sequence[str | None]) -> Any:
+    """A column of Arrow, put together from bytes: ``pa.array`` would import pandas, for 50 MB."""
+    import pyarrow as pa
+
+    cells = [None if text is None else text.encode() for text in texts]
+    known = [cell for cell in cells if cell is not None]
+    ends = array("i", accumulate((len(cell) if cell else 0 for cell in cells), initial=0))
+    there = None
+    if len(known) < len(cells):
+        bits = "".join("0" if cell is None else "1" for cell in reversed(cells))
+        there = pa.py_buffer(int(bits, 2).to_bytes((len(bits) + 7) // 8, "little"))
+    return pa.StringArray.from_buffers(
+        len(cells), pa.py_buffer(ends), pa.py_buffer(b"".join(known)), there
+    )
+
+
 def _lines(source: Any, name: str) -> Iterator[list[dict[str, str | None]]]:
     import msgspec
 
     read = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
     rows: list[dict[str, str | None]] = []
+    size = 0
     for number, line in enumerate(source, start=1):
         if not line.strip():
             continue
@@ -212,9 +244,10 @@ def _lines(source: Any, name: str) -> Iterator[list[dict[str, str | None]]]:
                 hint="Files of this format hold one object per line.",
             ) from None
         rows.append({key: _text(value) for key, value in row.items()})
-        if len(rows) >= BATCH:
+        size += len(line)
+        if len(rows) >= BATCH or size >= _BATCH_BYTES:
             yield rows
-            rows = []
+            rows, size = [], 0
     if rows:
         yield rows
 

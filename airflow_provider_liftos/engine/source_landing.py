@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_liftos.engine.manifest import File, SliceResult
+from airflow_provider_liftos.engine.source_bins import Bins
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
 from airflow_provider_liftos.model.report import Account, Slice
-
-_OPEN = 8
-"""Files that are written at once; each costs its compressor a few megabytes."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Landing:
-    """Takes rows as they come; where slices alternate, they have more files."""
+    """Takes rows in whatever order they come; files are written one after the other at the end.
+
+    Each file that is written at once would cost its compressor a few megabytes.
+    """
 
     staging: Staging
     load_id: str
-    _writers: OrderedDict[int, RawWriter] = field(default_factory=OrderedDict)
+    _bins: Bins = field(default_factory=Bins)
     _files: dict[int, list[File]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, number: int, cut: Slice, lines: Sequence[bytes]) -> None:
+    def add(self, number: int, cut: Slice, lines: Sequence[bytes]) -> None:  # noqa: ARG002
         """Append raw rows of a slice, which has that number. Raises StagingError."""
-        writer = self._writers.pop(number, None)
-        if writer is None:
-            if len(self._writers) >= _OPEN:
-                self._close(*self._writers.popitem(last=False))
-            parts = (cut.platform, cut.account_id, cut.name, self.load_id)
-            writer = RawWriter(self.staging, self.staging.folder("raw", *parts))
-        self._writers[number] = writer
-        writer.write(lines)
+        self._bins.add(number, lines)
 
     def finish(
         self, cuts: Sequence[Slice], accounts: dict[str, Account], as_of: float
     ) -> tuple[SliceResult, ...]:
         """All slices with their files; those without rows are empty, not missing."""
-        while self._writers:
-            self._close(*self._writers.popitem())
+        for number in self._bins.numbers():
+            self._write(number, cuts[number])
+        self._bins.close()
         return tuple(
             SliceResult(
                 slice=cut,
@@ -53,11 +48,18 @@ class Landing:
 
     def discard(self) -> None:
         """Remove what was written: nobody will be told of it."""
-        for writer in self._writers.values():
-            writer.discard()
+        self._bins.close()
         for files in self._files.values():
             for file in files:
                 self.staging.remove(file.path)
 
-    def _close(self, number: int, writer: RawWriter) -> None:
-        self._files[number] += writer.close()
+    def _write(self, number: int, cut: Slice) -> None:
+        parts = (cut.platform, cut.account_id, cut.name, self.load_id)
+        writer = RawWriter(self.staging, self.staging.folder("raw", *parts))
+        try:
+            for lines in self._bins.take(number):
+                writer.write(lines)
+            self._files[number] += writer.close()
+        except BaseException:
+            writer.discard()
+            raise
