@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 MAX_ROWS = 1_000_000  # rows of one frame; bounds memory whatever the size of the run
 SLICE = "slice"  # the frame's column that says which slice a row is of
 SAMPLE = 3
-_LOOKED_AT = 1_000  # broken rows that samples are taken from
 
 _TYPES: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     Kind.TEXT: ("VARCHAR", ("VARCHAR",)),
@@ -168,15 +167,15 @@ def samples(
         shown = [name for name in shown if name in staged.columns and name not in _TOLD]
         told = ", ".join(f"{quoted(name)}::VARCHAR" for name in shown)
         fails = f"isnan({check.sql})" if check.presence else f"({check.sql}) = 0"
+        # A few of each slice, however many rows of another are broken; no more are ever held.
         found = staged.run(
-            f"SELECT slice_number, {told or 'NULL'} FROM staged WHERE {fails} LIMIT {_LOOKED_AT}"
+            f"SELECT slice_number, unnest(arg_min([{told}], slice_number, {SAMPLE}))"
+            f" FROM staged WHERE {fails} GROUP BY slice_number"
         ).fetchall()
     kept: dict[int, list[dict[str, str]]] = {}
-    for number, *values in found:
-        row = {n: v for n, v in zip(shown, values, strict=False) if v not in (None, "")}
-        of_slice = kept.setdefault(number, [])
-        if len(of_slice) < SAMPLE:
-            of_slice.append(row)
+    for number, values in found:
+        row = {n: v for n, v in zip(shown, values, strict=True) if v not in (None, "")}
+        kept.setdefault(number, []).append(row)
     return kept
 
 

@@ -126,7 +126,7 @@ def _platform(
         accounts=tuple(sorted(accounts, key=_worst_first)),
         rules=rules,
         dimensions=_dimensions(connection, mine),
-        trend=_trend(connection, org_id, platform, grade),
+        trend=_trend(connection, mine, grade),
         held=_held(connection, mine),
     )
 
@@ -234,12 +234,16 @@ def _weight(severity: str) -> float:
     return Severity(severity).weight if severity in set(Severity) else 0.0
 
 
-def _trend(connection: Connection, org_id: str, platform: str, this: Graded) -> tuple[Graded, ...]:
-    """Scores of the platform's runs up to this one, oldest first."""
+def _trend(connection: Connection, mine: Mapping[str, str], this: Graded) -> tuple[Graded, ...]:
+    """Scores of the platform's runs up to this one, oldest first.
+
+    Of the same DAG: what a pipeline loads and what is published of a month are not one line.
+    """
     c = quality_scores.c
     query = (
         select(c.run_id, c.score, c.level, c.created_at)
-        .where(c.org_id == org_id, c.platform == platform, c.account_id.is_(None))
+        .where(*(c[name] == mine[name] for name in ("org_id", "platform", "dag_id")))
+        .where(c.account_id.is_(None))
         .where(c.created_at <= this.at)
         .order_by(c.created_at.desc(), c.id)
         .limit(RUNS)

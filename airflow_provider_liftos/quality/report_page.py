@@ -7,6 +7,7 @@ which escapes them; styles and drawings hold numbers only.
 from __future__ import annotations
 
 import html
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -38,6 +39,8 @@ _SIGNS = {
 }
 _ACCOUNTS = 30
 _DIMENSIONS = ("completeness", "accuracy", "consistency", "timeliness", "uniqueness", "validity")
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069\ud800-\udfff\0]")
+"""Marks of writing direction, which make a page read other than it is; halves of characters."""
 _LONGEST = 600  # characters of one text of strangers
 
 
@@ -274,7 +277,7 @@ def _moment(at: float) -> str:
 
 
 def _t(text: object) -> str:
-    """Any text as text: escaped, cut to what fits."""
-    plain = str(text)
+    """Any text as text: escaped, cut to what fits, without what turns its neighbours around."""
+    plain = _TURNING.sub("\N{REPLACEMENT CHARACTER}", str(text))
     cut = plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
     return html.escape(cut, quote=True)

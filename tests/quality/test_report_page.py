@@ -155,6 +155,15 @@ def test_hostile_names_of_runs_and_platforms_stay_texts() -> None:
     assert shown.all("script") == shown.all("img") == []
 
 
+def test_texts_that_turn_around_or_are_halves_of_characters_harm_nothing(store: StateStore) -> None:
+    odd = "paid \u202egpj.exe\u2066 \ud83d \0"
+    keep(store, finding("r", Status.FAILED, observed=odd, sample=({odd: odd},), failing_share=1.0))
+    text = render(read(store, DAG, RUN))
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\0]", text)
+    assert text.encode()
+    assert "paid " in text
+
+
 def test_nothing_is_fetched_and_no_script_runs(store: StateStore) -> None:
     keep(store, FAILED, finding())
     text = render(read(store, DAG, RUN), ledger_url="/liftos/runs/x")
@@ -191,6 +200,7 @@ def test_the_trend_ends_with_this_run_and_goes_back_so_far(
     clock.advance(3600)
     keep(store, finding(), run="afterwards")
     keep(store, finding(), run="other", org_id="other")
+    keep(store, FAILED, run="run 0", dag_id="liftos_quality_gate")
     [one] = read(store, DAG, RUN).platforms
     assert len(one.trend) == RUNS
     assert [graded.name for graded in one.trend][-2:] == [f"run {RUNS + 4}", RUN]

@@ -209,6 +209,17 @@ def test_findings_belong_to_the_slice_of_the_broken_rows(scene: Scene) -> None:
     assert outcome.accounts["1002"].value < 100.0
 
 
+def test_every_slice_has_samples_however_many_rows_of_another_are_broken(scene: Scene) -> None:
+    many = [row(DAY1, f"c{n}", spend="-1", extra_metrics=None) for n in range(1100)]
+    few = [row(DAY1, account_id="1002", spend="-2", extra_metrics=None)]
+    first = scene.stage(part(), many)
+    second = scene.stage(part(account="1002"), few)
+    outcome = scene.audit(first, second)
+    assert len(finding(outcome, "spend_not_negative", first).sample) == 3
+    [shown] = finding(outcome, "spend_not_negative", second).sample
+    assert shown["spend"] == "-2.000000"
+
+
 def test_rules_without_a_value_to_judge_do_not_apply(scene: Scene) -> None:
     nothing = dict.fromkeys(
         ("impressions", "clicks", "spend", "reach", "frequency", "conversions", "link_clicks")
