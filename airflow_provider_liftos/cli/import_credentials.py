@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from airflow_provider_liftos.cli.table import actor
+from airflow_provider_liftos.cli.table import actor, host
 from airflow_provider_liftos.hooks import config, credential_files, stored
 from airflow_provider_liftos.hooks.credential_files import Found
 from airflow_provider_liftos.model.errors import LiftosError
@@ -51,6 +51,7 @@ def _import(found: Found, *, dry: bool, replace: bool) -> str:
 def _note(found: Found, outcome: str) -> None:
     from airflow_provider_liftos.state.audit_log import AuditLog
 
-    detail = {"from": found.source, "fields": sorted(found.fields), "outcome": outcome}
+    detail = {"from": host(), "source": found.source, "fields": sorted(found.fields),
+              "outcome": outcome}  # fmt: skip
     audit = AuditLog(config.state_store(), found.org_id)
     audit.note(actor(), "imported credentials", found.conn_id, detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_liftos.cli.table import actor
+from airflow_provider_liftos.cli.table import actor, host
 from airflow_provider_liftos.model.errors import LiftosError
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def _rotate(store: StateStore, ring: KeyRing, *, drop: bool) -> int:
         print(f"{org_id:16} {table:14} {_words(count)}")
         for why in sorted(set(count.unreadable)):
             print(f"{'':31} {why}")
-        detail = {"key": newest, "resealed": count.resealed, "dropped": count.dropped}
+        detail = {"key": newest, "resealed": count.resealed, "dropped": count.dropped,
+                  "from": host()}  # fmt: skip
         if count.resealed or count.dropped:
             AuditLog(store, org_id).note(actor(), "rotated keys", table, detail)
     print(f"Key {newest} seals; {'nothing' if not counts else 'no more'} had to be done.")

@@ -248,6 +248,7 @@ class LiftosReplayOperator(LiftosOperator):
         from airflow_provider_liftos.model.errors import Rejected
         from airflow_provider_liftos.state.audit_log import AuditLog
         from airflow_provider_liftos.state.letter import OPEN, REPLAYING, Wanted
+        from airflow_provider_liftos.state.tokens import process
 
         wanted = Wanted(ids=[letter.id for letter in claimed])
         for letter in letters.find(replace(wanted, states=(REPLAYING,)), limit=len(claimed)):
@@ -258,8 +259,9 @@ class LiftosReplayOperator(LiftosOperator):
         entry.detail = {**entry.detail, **counts}
         if claimed:
             AuditLog(config.state_store(), self.letters["org_id"]).note(
-                actor(context), "replayed dead letters", self.conn_id, counts
-            )
+                actor(context), "replayed dead letters", self.conn_id,
+                {**counts, "from": process()},
+            )  # fmt: skip
         if left:
             entry.status = "partial"
             why = "; ".join(f"{x.account_id} {x.name}: {x.reason}" for x in left[:_SHOWN])

@@ -66,10 +66,10 @@ class Breaker:
             row = self._row(connection, key)
         if row is None or not (row.failures or row.opened_until):
             return
-        now = self._store.clock.now()
-        # While open, this is an answer to a request from before: it proves nothing.
-        half_open_or_closed = breakers.c.opened_until <= now
         with self._store.write() as connection:
+            now = self._store.clock.now()
+            # While open, this is an answer to a request from before: it proves nothing.
+            half_open_or_closed = breakers.c.opened_until <= now
             connection.execute(
                 update(breakers)
                 .where(self._is(key), half_open_or_closed)
@@ -78,9 +78,9 @@ class Breaker:
 
     def fail(self, key: str) -> None:
         """A request failed as an unavailable platform does."""
-        now = self._store.clock.now()
         with self._store.write() as connection:
-            row = self._locked(connection, key, now)
+            row = self._locked(connection, key)
+            now = self._store.clock.now()  # only here: getting the lock may have taken a while
             if row.opened_until > now:
                 return  # a request from before the circuit opened
             count = row.failures + 1
@@ -131,8 +131,8 @@ class Breaker:
             )
 
     def _take_probe(self, connection: Connection, key: str) -> None:
+        row = self._locked(connection, key)
         now = self._store.clock.now()
-        row = self._locked(connection, key, now)
         if not row.opened_until:
             return  # closed in the meantime
         self._refuse_while_open(key, row.opened_until)
@@ -149,8 +149,9 @@ class Breaker:
             update(breakers).where(self._is(key)).values(probes=taken + 1, updated_at=now)
         )
 
-    def _locked(self, connection: Connection, key: str, now: float) -> Row[Any]:
+    def _locked(self, connection: Connection, key: str) -> Row[Any]:
         """The row, made when missing, and kept from others until the transaction ends."""
+        now = self._store.clock.now()
         connection.execute(
             insert_into(connection, breakers)
             .values(org_id=self._org_id, key=key, updated_at=now)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy.engine import Connection
 
 from airflow_provider_liftos.model.errors import Unavailable
-from airflow_provider_liftos.state.store import StateStore, insert_into
+from airflow_provider_liftos.state.store import StateStore, alone, insert_into
 from airflow_provider_liftos.state.tables import leases
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
@@ -39,9 +40,8 @@ class Leases:
 
         A holder does not get it twice: use ``renew``.
         """
-        now = self._store.clock.now()
-        taken = {"holder": holder, "expires_at": now + ttl}
-        with self._store.write() as connection:
+        with self._alone(name) as (connection, now):
+            taken = {"holder": holder, "expires_at": now + ttl}
             token = connection.scalar(
                 insert_into(connection, leases)
                 .values(org_id=self._org_id, name=name, token=1, **taken)
@@ -56,14 +56,15 @@ class Leases:
 
     def renew(self, name: str, token: int, ttl: float) -> bool:
         """Hold on for ``ttl`` more seconds from now; False when it has been lost."""
-        now = self._store.clock.now()
-        return self._set_expiry(name, token, now + ttl, leases.c.expires_at > now)
+        with self._alone(name) as (connection, now):
+            alive = leases.c.expires_at > now
+            return self._set_expiry(connection, name, token, now + ttl, alive)
 
     def release(self, name: str, token: int) -> bool:
         """Give it back; False when it was no longer held under this token."""
         # Negative: it is given back, and since when; the row must outlast every former holder.
-        given_back = -self._store.clock.now()
-        return self._set_expiry(name, token, given_back, leases.c.expires_at > 0.0)
+        with self._alone(name) as (connection, now):
+            return self._set_expiry(connection, name, token, -now, leases.c.expires_at > 0.0)
 
     def holder(self, name: str) -> str | None:
         """Who holds the lease now."""
@@ -104,12 +105,27 @@ class Leases:
             pause = min(_LONGEST_PAUSE, pause * 2)
         return token
 
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[tuple[Connection, float]]:
+        """A transaction in which nobody else comes to this lease, and its moment.
+
+        The moment is told once others have gone: a lease that began when its holder began to wait
+        for them could be over when it is given out.
+        """
+        with self._store.write() as connection:
+            alone(connection, f"{self._org_id}/leases/{name}")
+            yield connection, self._store.clock.now()
+
     def _set_expiry(
-        self, name: str, token: int, expires_at: float, condition: ColumnElement[bool]
+        self,
+        connection: Connection,
+        name: str,
+        token: int,
+        expires_at: float,
+        condition: ColumnElement[bool],
     ) -> bool:
         change = update(leases).where(self._is(name), leases.c.token == token, condition)
-        with self._store.write() as connection:
-            return connection.execute(change.values(expires_at=expires_at)).rowcount == 1
+        return connection.execute(change.values(expires_at=expires_at)).rowcount == 1
 
     def _is(self, name: str) -> ColumnElement[bool]:
         return and_(leases.c.org_id == self._org_id, leases.c.name == name)

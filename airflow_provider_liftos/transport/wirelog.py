@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,9 +134,11 @@ class WireLog:
 
     def _prune(self) -> None:
         """Make room for a whole new file."""
-        found = sorted(self._folder.glob("wire-*.log"))
-        sizes = {file: file.stat().st_size for file in found if file.exists()}
-        for file in found:
+        sizes: dict[Path, int] = {}
+        for file in sorted(self._folder.glob("wire-*.log")):
+            with suppress(FileNotFoundError):  # others make room, too
+                sizes[file] = file.stat().st_size
+        for file in list(sizes):
             if sum(sizes.values()) + FILE <= TOTAL:
                 return
             file.unlink(missing_ok=True)

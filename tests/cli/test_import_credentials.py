@@ -8,6 +8,7 @@ from argparse import Namespace
 import pytest
 
 from airflow_provider_liftos.cli.import_credentials import import_credentials
+from airflow_provider_liftos.cli.table import host
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.liftos import read_connection
 from airflow_provider_liftos.platforms import get
@@ -61,6 +62,7 @@ def test_each_file_becomes_a_connection_of_its_organization(connections, folder,
     assert read_connection(get("tiktok"), found["liftos_tiktok_default"]).org_id == "default"
     [entry] = AuditLog(config.state_store(), "acme").entries()
     assert (entry.action, entry.subject) == ("imported credentials", "liftos_tiktok_acme")
+    assert entry.detail["from"] == host()
     assert "tt-secret" not in str(entry)
 
 

@@ -5,6 +5,7 @@ from argparse import Namespace
 import pytest
 
 from airflow_provider_liftos.cli.rotate_keys import rotate_keys
+from airflow_provider_liftos.cli.table import host
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.state.audit_log import AuditLog
@@ -48,6 +49,7 @@ def test_rotating_is_told_and_audited_and_may_be_repeated(setting, capsys):
     assert "the-token" not in told
     [entry] = AuditLog(config.state_store(), "acme").entries(action="rotated keys")
     assert (entry.subject, entry.detail["resealed"]) == ("tokens", 1)
+    assert entry.detail["from"] == host()
     setting(new)
     run()
     assert "nothing had to be done" in capsys.readouterr().out

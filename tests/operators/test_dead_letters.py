@@ -23,6 +23,7 @@ from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.dead_letters import DeadLetters
 from airflow_provider_liftos.state.ledger import Ledger
 from airflow_provider_liftos.state.letter import DISCARDED, Wanted
+from airflow_provider_liftos.state.tokens import process
 from airflow_provider_liftos.transforms import unify
 from tests.operators.test_incremental import Daily, ago, span
 from tests.operators.test_partial import Partial
@@ -119,6 +120,7 @@ def test_a_slice_that_is_given_up_is_a_letter_and_a_replay_brings_its_day(liftos
     assert (noted.actor[:4], noted.action, noted.detail["settled"]) == (
         "anna", "replayed dead letters", 1,
     )  # fmt: skip
+    assert noted.detail["from"] == process()
 
     assert chosen(liftos) == []
     assert replayed(liftos, batch, "third") == {"letters": 0, "settled": 0, "failed": 0}

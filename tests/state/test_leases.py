@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import uuid
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from airflow_provider_liftos.model.errors import Unavailable
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.leases import Leases
-from airflow_provider_liftos.state.store import StateStore
+from airflow_provider_liftos.state.store import StateStore, alone
 
 FORK = multiprocessing.get_context("fork")
 
@@ -63,6 +64,35 @@ def test_renewing_holds_on_until_it_is_lost(leases, clock):
     assert leases.acquire("file", "b", ttl=10) is None
     clock.advance(1)
     assert not leases.renew("file", token, ttl=10)  # expired, though nobody took it
+
+
+@pytest.mark.parametrize("act", ["acquire", "renew"])
+def test_a_lease_begins_when_it_is_given_out_and_not_when_it_is_asked_for(
+    leases, store_url, org_id, clock, act
+):
+    token = leases.acquire("file", "a", ttl=30) if act == "renew" else 0
+    busy, go_on = threading.Event(), threading.Event()
+
+    def be_busy():
+        with StateStore(store_url, clock).write() as connection:
+            alone(connection, f"{org_id}/leases/file")
+            busy.set()
+            go_on.wait(20)
+            clock.advance(25)
+
+    thread = threading.Thread(target=be_busy)
+    thread.start()
+    assert busy.wait(20)
+    later = threading.Timer(0.3, go_on.set)
+    later.start()
+    assert (
+        leases.acquire("file", "a", ttl=30) if act == "acquire" else leases.renew("file", token, 30)
+    )
+    thread.join()
+    clock.advance(29)
+    assert leases.holder("file") == "a"
+    clock.advance(1)
+    assert leases.holder("file") is None
 
 
 def test_names_and_organizations_are_apart(leases, store_url, clock):

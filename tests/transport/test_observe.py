@@ -193,6 +193,17 @@ def test_long_bodies_and_files_are_cut_and_the_oldest_files_go(
     assert (tmp_path / "wire").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_file_that_another_process_has_deleted_meanwhile_ends_no_log(
+    caller: Caller, wire: WireLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "wire" / "wire-1.log"
+    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
+    monkeypatch.setattr(Path, "exists", lambda *_: True)  # as it was a moment before
+    ask(caller, FINE)
+    monkeypatch.undo()
+    assert "< 200" in written(tmp_path)
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(
     caller: Caller, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
