@@ -191,9 +191,10 @@ class Warehouse(Protocol):
         table_of: TableOf = ...,
         note: Callable[[SliceResult], Note] | None = None,
     ) -> Iterator[tuple[SliceResult, Published]]:
-        """Publish slices as ``publish`` does, each in a transaction of its own, on few connections.
+        """Publish slices as ``publish`` does, small ones together, on few connections.
 
-        What is done is told in groups; an error comes after those that were published before it.
+        What is done is told in groups. When one of those in a transaction fails, each goes in its
+        own; the error comes after those that were published before it. ``note`` hears it again.
         """
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:

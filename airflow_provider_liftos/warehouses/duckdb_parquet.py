@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UNREADABLE = "unreadable"
 """Count of values per row that were not what their column holds; judged by the audit, not kept."""
 
+_PATH = "liftos_path"
 _EXACT = (Kind.DECIMAL, Kind.MONEY)
 _INEXACT = ("FLOAT", "DOUBLE")
 
@@ -68,13 +69,20 @@ def columns_found(
     return tuple(row[0] for row in found if row[0] != UNREADABLE)
 
 
-def insert(layout: Layout, table: Table, columns: Sequence[str], paths: Sequence[str]) -> str:
-    """The statement that loads files of these columns; its only placeholder is the slice's key."""
+def insert(layout: Layout, table: Table, slices: Sequence[LocalSlice]) -> str:
+    """The statement that loads slices of one table, whose files may have different columns."""
     ident = layout.capabilities.ident
+    found = set().union(*(one.columns for one in slices))
+    columns = [ident(column.name) for column in staged_columns(table) if column.name in found]
+    keys = ", ".join(
+        f"({literal(path)}, {literal(one.part.key)})" for one in slices for path in one.paths
+    )
+    paths = [path for one in slices for path in one.paths]
     return (
         f"INSERT INTO {layout.audit(table.name)} BY NAME"
-        f" SELECT {', '.join(map(ident, columns))}, ? AS {ident(SLICE_KEY.name)}"
-        f" FROM {_read_parquet(paths)}"
+        f" SELECT {', '.join(columns)}, k.{ident(SLICE_KEY.name)}"
+        f" FROM {_read_parquet(paths, _PATH)} AS r"
+        f" JOIN (VALUES {keys}) AS k ({_PATH}, {ident(SLICE_KEY.name)}) USING ({_PATH})"
     )
 
 
@@ -164,10 +172,12 @@ def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:
             raise part.error(f"its staged column {name!r} is {found[name]}, which is not exact")
 
 
-def _read_parquet(paths: Sequence[str]) -> str:
-    listed = ", ".join(literal(_no_glob(path)) for path in paths)
+def _read_parquet(paths: Sequence[str], path: str = "") -> str:
+    """Rows of the files; ``path`` is a column that says which file a row is from."""
+    listed = ", ".join(literal(_no_glob(one)) for one in paths)
+    told = f", filename = {literal(path)}" if path else ""
     # Folder names such as run=1 are not columns.
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false{told})"
 
 
 def _no_glob(path: str) -> str:

@@ -24,7 +24,7 @@ _LOADED = ("org_id", "platform", "report", "account_id")
 
 
 def publish_entities(job: Job, table_name: str) -> Published:
-    """Publish one snapshot; call it inside one transaction.
+    """Publish one snapshot; call it inside one transaction. Its audit rows are left to the caller.
 
     The same snapshot again, or one older than what is published, changes nothing.
 
@@ -38,7 +38,6 @@ def publish_entities(job: Job, table_name: str) -> Published:
     mine, newer = snapshot.published_before()
     alive = snapshot.count_alive()
     if newer or (mine and staged == 0 < expected):
-        snapshot.clear()
         return Published(rows_before=alive, rows_after=alive, outdated=newer)
     if staged != expected:
         raise job.error(
@@ -47,7 +46,6 @@ def publish_entities(job: Job, table_name: str) -> Published:
         )
     snapshot.merge()
     snapshot.note(staged)
-    snapshot.clear()
     return Published(rows_before=alive, rows_after=snapshot.count_alive())
 
 
@@ -248,11 +246,6 @@ class _Snapshot:
             f"FROM (SELECT {casts}) AS g",
             tuple(given.values()),
         )
-
-    def clear(self) -> None:
-        """Forget the snapshot under audit."""
-        mine = self.job.mine
-        self.job.session.execute(f"DELETE FROM {self._staged} WHERE {mine.sql}", mine.params)
 
     def _missing(self, alias: str) -> tuple[str, tuple[object, ...]]:
         """Of versions that no listed row has: those that should have been listed."""

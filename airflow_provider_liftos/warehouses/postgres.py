@@ -21,7 +21,7 @@ from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
 from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
-_SIZES = Sizes(rows=1_000_000, slices=200)
+_SIZES = Sizes(rows=1_000_000, slices=200, together=200_000)
 
 
 class PostgresWarehouse(SqlWarehouse[PostgresSession]):

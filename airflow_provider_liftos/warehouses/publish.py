@@ -43,8 +43,8 @@ def publish(job: Job, table: str | None, note: Note | None) -> Published:
 def publish_report(job: Job, note: Note | None = None) -> Published:
     """Publish one slice of a report; call it inside one transaction.
 
-    Publishing a slice again, after its audit rows are gone, changes nothing. ``note`` hears of
-    restated days before a row is changed.
+    Its audit rows are left to the caller. Publishing it again, when they are gone, changes nothing.
+    ``note`` hears of restated days before a row is changed.
 
     Raises:
         WarehouseError: the slice failed, has rows it did not declare, or is not loaded.
@@ -64,7 +64,6 @@ def publish_report(job: Job, note: Note | None = None) -> Published:
         return Published(rows_before=rows, rows_after=rows, dates_skipped=tuple(sorted(newer)))
     dates = tuple(day for day in declared if day not in newer)
     published = _replace(job, key, dates, note)
-    job.run(f"DELETE FROM {job.layout.audit(PERFORMANCE.name)}", job.mine)
     kept = _count(job, key & _in_dates(job, sorted(newer))) if newer else 0
     return Published(
         rows_before=published.rows_before + kept,

@@ -7,6 +7,7 @@ engine must do for this: make its tables (``prepare``), open a unit of writing o
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -40,6 +41,8 @@ from airflow_provider_liftos.warehouses.views import ViewSettings
 if TYPE_CHECKING:
     import duckdb
 
+log = logging.getLogger(__name__)
+
 SessionT = TypeVar("SessionT", bound=Session)
 
 Unit: TypeAlias = Callable[..., AbstractContextManager[SessionT]]
@@ -63,12 +66,14 @@ class Turn:
 class Sizes:
     """How much one unit of writing takes: staged rows and slices, and years of exchange rates.
 
+    ``together`` is how many staged rows are published in one unit, if that is more than a slice.
     ``seconds`` is how long one connection is kept for many units.
     """
 
     rows: int
     slices: int
     years: int = 100
+    together: int = 0
     seconds: float = 60.0
 
 
@@ -88,12 +93,14 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """A slice to publish, of which load and for whom; ``now`` is epoch seconds."""
+    """A slice to publish: into which table, of which load, for whom, and when (epoch seconds)."""
 
     result: SliceResult
+    table: str
     load_id: str
     org_id: str
-    now: float
+    now: Callable[[], float]
+    note: Note | None
 
 
 class SqlWarehouse(ABC, Generic[SessionT]):
@@ -197,8 +204,16 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         note: Note | None = None,
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction."""
-        job = _Task(result=result, load_id=load_id, org_id=org_id, now=now)
-        return self._publish(self._write, job, table, note)
+        task = _Task(
+            result=result,
+            table=_target(result, table),
+            load_id=load_id,
+            org_id=org_id,
+            now=lambda: now,
+            note=note,
+        )
+        [published] = self._publish_at_once(self._write, [task])
+        return published
 
     def publish_each(
         self,
@@ -210,49 +225,89 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         table_of: TableOf = lambda result: result.table,
         note: Callable[[SliceResult], Note] | None = None,
     ) -> Iterator[tuple[SliceResult, Published]]:
-        """Publish slices, each in a transaction of its own, over as few connections as can be.
+        """Publish slices, over as few connections and units of writing as can be.
 
         Nothing is held while the caller looks at what it gets, which is so many slices later.
         """
-        left = deque(results)
+        left = deque(
+            _Task(
+                result=cut,
+                table=_target(cut, table_of(cut)),
+                load_id=load_id,
+                org_id=org_id,
+                now=now,
+                note=note(cut) if note else None,
+            )
+            for cut in results
+        )
         while left:
             done: list[tuple[SliceResult, Published]] = []
             try:
                 with self._many() as unit:
                     until = time.monotonic() + self._sizes.seconds
                     while left and (not done or time.monotonic() < until):
-                        cut = left[0]
-                        task = _Task(result=cut, load_id=load_id, org_id=org_id, now=now())
-                        hears = note(cut) if note else None
-                        published = self._publish(unit, task, table_of(cut), hears)
-                        done.append((left.popleft(), published))
+                        for published in self._publish(unit, self._together(left)):
+                            done.append((left.popleft().result, published))
             except Exception:
                 yield from done
                 raise
             yield from done
 
-    def _publish(
-        self, unit: Unit[SessionT], task: _Task, table: str | None, note: Note | None
-    ) -> Published:
-        part = task.result.slice
-        target = PERFORMANCE.name if part.report else table or task.result.table
-        platform = (self.layout.schema, target, task.org_id, part.platform)
-        turns = (
-            # The load must stay as it is, while others publish their slices of it.
-            self._load_turn(task.load_id, shared=True),
-            Turn(platform, shared=True),
-            Turn((*platform, part.account_id)),
+    def _together(self, tasks: Iterable[_Task]) -> list[_Task]:
+        """The first of them, and those behind it that are published in the same unit."""
+        found: list[_Task] = []
+        rows = 0
+        for task in tasks:
+            rows += task.result.staged_rows
+            if found and (rows > self._sizes.together or len(found) >= self._sizes.slices):
+                break
+            found.append(task)
+        return found
+
+    def _publish(self, unit: Unit[SessionT], tasks: Sequence[_Task]) -> Iterator[Published]:
+        """Publish them in one unit; if that fails, each in its own, up to the one at fault."""
+        if len(tasks) > 1:
+            try:
+                yield from self._publish_at_once(unit, tasks)
+            except Exception as error:  # noqa: BLE001 - whose it is, and what, is found below
+                log.info("%d slices go one by one, for together: %s", len(tasks), error)
+            else:
+                return
+        for task in tasks:
+            yield from self._publish_at_once(unit, [task])
+
+    def _publish_at_once(self, unit: Unit[SessionT], tasks: Sequence[_Task]) -> list[Published]:
+        """Publish slices of one load in one unit; their rows under audit go last."""
+        [load_id] = {task.load_id for task in tasks}
+        with unit(*self._publishing_turns(load_id, tasks)) as session:
+            done = [publish(self._job(session, task), task.table, task.note) for task in tasks]
+            for table, some in groupby(sorted(tasks, key=_table), key=_table):
+                keys = [task.result.slice.fingerprint() for task in some]
+                self._delete(session, load_id, table, keys)
+        return done
+
+    def _publishing_turns(self, load_id: str, tasks: Sequence[_Task]) -> Iterator[Turn]:
+        """Platforms before accounts, each in the order of their names, so that no two cross."""
+        platforms, accounts = set(), set()
+        for task in tasks:
+            part = task.result.slice
+            platform = (self.layout.schema, task.table, task.org_id, part.platform)
+            platforms.add(platform)
+            accounts.add((*platform, part.account_id))
+        # The load must stay as it is, while others publish their slices of it.
+        yield self._load_turn(load_id, shared=True)
+        yield from (Turn(names, shared=True) for names in sorted(platforms))
+        yield from (Turn(names) for names in sorted(accounts))
+
+    def _job(self, session: SessionT, task: _Task) -> Job:
+        return Job(
+            session=session,
+            layout=self.layout,
+            result=task.result,
+            load_id=task.load_id,
+            org_id=task.org_id,
+            now=task.now(),
         )
-        with unit(*turns) as session:
-            job = Job(
-                session=session,
-                layout=self.layout,
-                result=task.result,
-                load_id=task.load_id,
-                org_id=task.org_id,
-                now=task.now,
-            )
-            return publish(job, table, note)
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
         """Put exchange rates in place of those of the same days and source, oldest first."""
@@ -360,6 +415,14 @@ class SqlWarehouse(ABC, Generic[SessionT]):
                 f" AND {ident('slice_key')} IN ({', '.join('?' * len(some))})",
                 (load_id, *some),
             )
+
+
+def _table(task: _Task) -> str:
+    return task.table
+
+
+def _target(result: SliceResult, table: str | None) -> str:
+    return PERFORMANCE.name if result.slice.report else table or result.table
 
 
 @contextmanager

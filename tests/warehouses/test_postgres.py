@@ -109,6 +109,34 @@ def test_publishers_of_one_slice_and_of_its_neighbours_lose_nothing_and_the_newe
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
 
 
+def test_publishers_of_the_same_accounts_in_different_orders_do_not_cross(lab):
+    accounts = [f"a{n}" for n in range(12)]
+
+    def cuts(load_id: str, as_of: float, names: list[str]) -> list[Any]:
+        made = [
+            lab.staged(
+                report_slice(DAY1, DAY1, account=name),
+                [performance_row(DAY1, account_id=name)],
+                load_id=load_id,
+                as_of=as_of,
+            )
+            for name in names
+        ]
+        lab.warehouse.load(manifest(*made, load_id=load_id))
+        return made
+
+    def publish(load_id: str, made: list[Any]) -> None:
+        list(lab.warehouse.publish_each(made, load_id, ORG, lambda: NOON))
+
+    for n in range(5):
+        ways = (accounts, accounts[::-1])
+        loads = [(f"{n}-{k}", cuts(f"{n}-{k}", NOON + n, way)) for k, way in enumerate(ways)]
+        ended = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        run(*(Racer(lambda one=one: publish(*one)) for one in loads))
+        assert lab.warehouse.query(ended) == [(0,)]
+    assert len(spends(lab)) == len(accounts)
+
+
 def test_a_publisher_of_another_account_does_not_wait(lab):
     lab.publish(report_slice(), [performance_row(DAY1)])
     mine = staged(lab, "mine", NOON + 1, DAY1, spend="6")

@@ -1,15 +1,17 @@
-"""Many slices, each in a transaction of its own, over few connections."""
+"""Many slices, over few connections and transactions; none is held up by another one's fault."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.engine.manifest import SliceResult
+from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses.contract import Restatement
-from tests.warehouses.engines import reopened
+from tests.warehouses.engines import administer, reopened
 from tests.warehouses.staging import DAY1, NOON, ORG, Lab, manifest, performance_row, report_slice
 
 ACCOUNTS = ("a", "b", "c", "d")
@@ -81,3 +83,40 @@ def test_each_slice_hears_its_own_restatements(lab):
 
     list(each(lab, loaded(lab, spend="6", load=2), 2, note=note))
     assert heard == dict.fromkeys(ACCOUNTS, 1)
+
+
+@pytest.fixture
+def units(lab, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Accounts of each unit of writing that publishes, from now on."""
+    seen: list[list[str]] = []
+    publish = lab.warehouse._publish_at_once
+
+    def recorded(unit: Any, tasks: Any) -> Any:
+        seen.append([task.result.slice.account_id for task in tasks])
+        return publish(unit, tasks)
+
+    monkeypatch.setattr(lab.warehouse, "_publish_at_once", recorded)
+    return seen
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_small_slices_go_together_up_to_so_many_rows(lab, units, monkeypatch):
+    list(each(lab, loaded(lab)))
+    sizes = replace(lab.warehouse._sizes, together=3, seconds=60)
+    monkeypatch.setattr(lab.warehouse, "_sizes", sizes)
+    list(each(lab, loaded(lab, spend="6", load=2), 2))
+    assert units == [["a", "b", "c", "d"], ["a", "b", "c"], ["d"]]
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 6)
+    assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_slices_beside_a_bad_one_go_one_by_one(lab, units):
+    cuts = loaded(lab)
+    administer(lab.warehouse, "DELETE FROM liftos_audit.performance WHERE account_id = 'c'")
+    told: list[str] = []
+    with pytest.raises(WarehouseError, match=r"meta c: .*0 of its 1 rows"):
+        told.extend(cut.slice.account_id for cut, _ in each(lab, cuts))
+    assert told == ["a", "b"]
+    assert units == [["a", "b", "c", "d"], ["a"], ["b"], ["c"]]
+    assert published(lab.warehouse) == {"a": 5, "b": 5}
