@@ -88,3 +88,56 @@ def test_a_run_that_is_not_known_has_a_page_that_says_so(gate):
     assert answer.status_code == 200
     assert "Nothing of this run has been judged yet" in answer.text
     assert "<script>" not in answer.text
+
+
+API = "/air/liftos/api/quality"
+
+
+def test_the_newest_run_can_be_read_by_programs(gate):
+    store = config.state_store()
+    keep(store, FAILED, run="earlier")
+    keep(store, FAILED)
+    keep(store, FAILED, run="of another", dag_id="other")
+    answer = gate.http.get(f"{API}/{DAG}")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    told = answer.json()
+    assert (told["dag_id"], told["run_id"]) == (DAG, RUN)
+    [one] = told["platforms"]
+    assert (one["platform"], one["level"], len(one["trend"])) == ("meta", "excellent", 2)
+    [rule] = one["rules"]
+    assert (rule["rule"], rule["status"], rule["severity"]) == (
+        "spend_not_negative", "failed", "critical",
+    )  # fmt: skip
+    [case] = rule["cases"]
+    assert (case["account_id"], case["advice"]) == ("1001", "Look for a refund.")
+    assert case["sample"] == [{"date": "2026-11-19", "spend": "-4.20"}]
+    assert gate.asked == [("GET", DAG)]
+    by_run = gate.http.get(page_url("quality", DAG, RUN).replace("liftos/", "liftos/api/", 1))
+    assert by_run.json() == told
+
+
+def test_programs_see_no_more_than_people(gate):
+    keep(config.state_store(), FAILED)
+    gate.visible = set()
+    for path in (DAG, f"{DAG}/x"):
+        answer = gate.http.get(f"{API}/{path}")
+        assert answer.status_code == 403
+        assert "spend_not_negative" not in answer.text
+
+
+def test_what_was_not_judged_is_not_there(gate):
+    for path in (DAG, f"{DAG}/no-such-run"):
+        assert gate.http.get(f"{API}/{path}").status_code == 404
+
+
+def test_the_rules_can_be_read_by_who_is_logged_in(gate):
+    told = {one["rule"]: one for one in gate.http.get(f"{API}/rules").json()["rules"]}
+    assert told["required_fields"]["weight"] == 3.0
+    assert told["data_fresh"] | {"expected": "", "advice": ""} == {
+        "rule": "data_fresh", "severity": "high", "weight": 2.0, "dimension": "timeliness",
+        "judges": "aggregate", "expected": "", "advice": "",
+    }  # fmt: skip
+    assert {"no_sudden_drop", "clicks_within_impressions"} <= set(told)
+    gate.user = None
+    assert gate.http.get(f"{API}/rules").status_code == 401
