@@ -19,6 +19,7 @@ from airflow_provider_liftos.engine.source_cuts import Cuts, batches, spans
 from airflow_provider_liftos.engine.source_door import Door
 from airflow_provider_liftos.engine.source_landing import Landing
 from airflow_provider_liftos.engine.source_query import Mark, Query
+from airflow_provider_liftos.engine.source_remote import RemoteDoor
 from airflow_provider_liftos.engine.source_rows import Rows, day_of
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -46,7 +47,7 @@ class SourceReader:
     """Reads one source. ``as_of`` is the moment, in epoch seconds, before anything was read."""
 
     source: Source
-    door: Door
+    door: Door | RemoteDoor
     query: Query
     staging: Staging
     platform: str
@@ -218,12 +219,19 @@ class SourceReader:
         order = ", ".join(self._column(name) for name in reversed(rows.key))
         tail = f" ORDER BY {order}" if order else ""
         if self.source.stream:
-            yield from self.door.rows(self.query.select(columns, tail=tail))
+            statement = self.query.select(columns, tail=tail, ordered_by=len(rows.key))
+            self.door.ready(statement)
+            yield from self.door.rows(statement)
             return
         if sample is None:
             return
-        for some in batches(windows):
-            statement = self.query.select(columns, self._within(sample, some), tail)
+        statements = [
+            self.query.select(columns, self._within(sample, some), tail, ordered_by=len(rows.key))
+            for some in batches(windows)
+        ]
+        for statement in statements:
+            self.door.ready(statement)
+        for statement in statements:
             yield from self.door.rows(statement)
 
     def _within(self, sample: Any, windows: Sequence[Window]) -> Any:

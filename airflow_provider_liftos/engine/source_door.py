@@ -41,6 +41,9 @@ class Door:
             finally:
                 cursor.close()
 
+    def ready(self, statement: Statement) -> None:
+        """Nothing to wait for: a statement runs while it is read."""
+
     def rows(self, statement: Statement) -> Iterator[list[tuple[Any, ...]]]:
         """All rows of a statement, a few thousand at a time.
 

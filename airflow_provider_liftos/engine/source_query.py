@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Mark = Callable[[object], str]
@@ -27,10 +27,14 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A statement for a driver; without ``parameters`` it is to be executed without any."""
+    """A statement for a driver; without ``parameters`` it is to be executed without any.
+
+    Its rows are ordered by so many of its first columns, of these by the last one first.
+    """
 
     text: str
     parameters: Sequence[Any] | Mapping[str, Any] | None
+    ordered_by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,11 @@ class Query:
         return f"q.{self.dialect.ident(name)}"
 
     def select(
-        self, columns: str, where: Callable[[Mark], str] | None = None, tail: str = ""
+        self,
+        columns: str,
+        where: Callable[[Mark], str] | None = None,
+        tail: str = "",
+        ordered_by: int = 0,
     ) -> Statement:
         """A statement over the query's rows. ``where`` is given what binds values."""
         values: list[object] = []
@@ -61,7 +69,8 @@ class Query:
 
         condition = where(mark) if where else ""
         after = f"\n) AS q{f' WHERE {condition}' if condition else ''}{tail}"
-        return self._statement(f"SELECT {columns} FROM (\n", after, values)
+        made = self._statement(f"SELECT {columns} FROM (\n", after, values)
+        return replace(made, ordered_by=ordered_by)
 
     def _statement(self, before: str, after: str, values: Sequence[object]) -> Statement:
         body, own = self.sql.strip().rstrip(";"), self.parameters

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_liftos.engine.source_query import Dialect, Query
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.liftos import LiftosHook
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, Missing
@@ -30,11 +31,12 @@ from airflow_provider_liftos.transforms import source as unify
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.source_door import Door
     from airflow_provider_liftos.engine.source_files import SourceFile
-    from airflow_provider_liftos.engine.source_query import Dialect, Query
+    from airflow_provider_liftos.engine.source_remote import Remote
 
 _OURS = ("org_id", "is_mock", "quality")
 _SECRET = ("pass", "secret", "token", "key", "credential")
 _EMBEDDED = {"duckdb", "sqlite"}
+_DATABRICKS = Dialect(positional="?", named=":{}", quote="`")
 
 
 def declaration(name: str) -> Platform:
@@ -131,8 +133,64 @@ def database(
         ConfigurationError: the connection is of no SQL database, or its provider is missing.
         LiftosError: there is no such connection, or the database cannot be reached.
     """
-    from airflow_provider_liftos.engine.source_door import Door, translated
-    from airflow_provider_liftos.engine.source_query import Query
+    door = _door(_defined(conn_id, platform), platform)
+    try:
+        yield door, Query(sql=sql, parameters=parameters, dialect=door.dialect)
+    finally:
+        door.close()
+
+
+def statements(conn_id: str, platform: str) -> tuple[Remote, Dialect]:
+    """Statements that run by themselves on a connection's engine. It asks nothing of it yet.
+
+    Raises:
+        ConfigurationError: the engine runs none, or not for such a connection; files run nothing.
+        LiftosError: there is no such connection.
+    """
+    if not conn_id:
+        raise ConfigurationError(
+            "files are read at once", platform=platform, hint="Leave deferrable out."
+        )
+    connection = _defined(conn_id, platform)
+    title = f"connection {conn_id!r}"
+    made: Any
+    try:
+        if connection.conn_type == "snowflake":
+            from airflow_provider_liftos.hooks.snowflake_statements import SnowflakeStatements
+
+            dialect = Dialect(positional="%s", named="%({})s")
+            made = SnowflakeStatements(
+                conn_id, title, platform, partial(_door, connection, platform)
+            )
+        elif connection.conn_type == "databricks":
+            from airflow_provider_liftos.hooks.databricks_statements import DatabricksStatements
+
+            dialect = _DATABRICKS
+            made = DatabricksStatements(connection, title, platform)
+        else:
+            raise ConfigurationError(
+                f"{title} is of type {connection.conn_type!r}, which runs no statements by itself",
+                platform=platform,
+                hint="Leave deferrable out; only Snowflake and Databricks do.",
+            )
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{title} is of type {connection.conn_type!r}: {error}",
+            platform=platform,
+            hint="Install the provider of that type.",
+        ) from None
+    made.check()
+    return made, dialect
+
+
+def secrets(conn_id: str) -> Collection[Secret]:
+    """What texts about a connection must not show."""
+    connection = found(conn_id)
+    return _secrets(connection) if connection else ()
+
+
+def _defined(conn_id: str, platform: str) -> Any:
+    """The connection, with its secrets masked in logs from now on."""
     from airflow_provider_liftos.hooks.masking import mask
 
     connection = found(conn_id)
@@ -143,20 +201,29 @@ def database(
             platform=platform,
             hint="Create it, of the type of your database, or correct conn_id.",
         )
-    secrets = _secrets(connection)
-    mask({str(number): secret for number, secret in enumerate(secrets)})
-    title = f"connection {conn_id!r}"
+    mask({str(number): secret for number, secret in enumerate(_secrets(connection))})
+    return connection
+
+
+def _door(connection: Any, platform: str) -> Door:
+    """An open connection."""
+    from airflow_provider_liftos.engine.source_door import Door, translated
+    from airflow_provider_liftos.transport.redact import redact
+
+    title, known = f"connection {connection.conn_id!r}", _secrets(connection)
     try:
         opened, dialect = _opened(connection, platform)
     except LiftosError:
         raise
+    except ValueError as error:  # a key that is none, and the like
+        raise ConfigurationError(
+            f"{title} cannot be opened: {redact(' '.join(str(error).split()), known)}",
+            platform=platform,
+            hint="Correct the connection.",
+        ) from None
     except Exception as error:  # noqa: BLE001  drivers share no base
-        raise translated(error, title, platform, secrets) from None
-    door = Door(connection=opened, dialect=dialect, title=title, platform=platform, secrets=secrets)
-    try:
-        yield door, Query(sql=sql, parameters=parameters, dialect=dialect)
-    finally:
-        door.close()
+        raise translated(error, title, platform, known) from None
+    return Door(connection=opened, dialect=dialect, title=title, platform=platform, secrets=known)
 
 
 def files(path: str, conn_id: str | None, platform: str) -> list[SourceFile]:
@@ -204,13 +271,11 @@ def _named(path: str, storage: Callable[[str], Any]) -> list[SourceFile]:
 
 
 def _opened(connection: Any, platform: str) -> tuple[Any, Dialect]:
-    from airflow_provider_liftos.engine.source_query import Dialect
-
     if connection.conn_type in _EMBEDDED:
         return _embedded(connection)
     hook = _hook(connection, platform)
     if connection.conn_type == "databricks":
-        return hook.get_conn(), Dialect(positional="?", named=":{}", quote="`")
+        return hook.get_conn(), _DATABRICKS
     positional = str(hook.placeholder)
     named = "%({})s" if positional == "%s" else ":{}"
     quote = "`" if connection.conn_type == "mysql" else hook.escape_word_format[0]
@@ -220,7 +285,6 @@ def _opened(connection: Any, platform: str) -> tuple[Any, Dialect]:
 def _embedded(connection: Any) -> tuple[Any, Dialect]:
     """A file that is a database: opened for reading only, so that a wrong path makes none."""
     from airflow_provider_liftos.engine.source_files import DUCKDB
-    from airflow_provider_liftos.engine.source_query import Dialect
 
     path = (connection.host or connection.schema or "").removeprefix(config.SHARED)
     if connection.conn_type == "duckdb":
@@ -241,6 +305,8 @@ def _hook(connection: Any, platform: str) -> Any:
 
     if connection.conn_type == "databricks":  # its type stands for the hook of its jobs
         return _databricks(connection)
+    if connection.conn_type == "snowflake":  # ours also takes its protocol and timeouts
+        return _snowflake(connection, platform)
     plain = copy.copy(connection)
     extra = {n: v for n, v in connection.extra_dejson.items() if n not in _OURS}
     plain.extra = json.dumps(extra) if extra else None
@@ -266,6 +332,18 @@ def _databricks(connection: Any) -> Any:
     from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 
     return DatabricksSqlHook(connection.conn_id)
+
+
+def _snowflake(connection: Any, platform: str) -> Any:
+    try:
+        from airflow_provider_liftos.hooks.snowflake import LiftosSnowflakeHook
+    except ImportError as error:
+        raise ConfigurationError(
+            f"connection {connection.conn_id!r} is of type 'snowflake': {error}",
+            platform=platform,
+            hint="Install airflow-provider-liftos[snowflake].",
+        ) from None
+    return LiftosSnowflakeHook(connection.conn_id)
 
 
 def _secrets(connection: Any) -> Collection[Secret]:

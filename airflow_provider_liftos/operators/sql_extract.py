@@ -5,23 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow.sdk.configuration import conf
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.model.report import Account, Level, Window
 from airflow_provider_liftos.model.source import NAMES, Source, is_source
-from airflow_provider_liftos.operators.task import Entry, LiftosOperator, load_id, write_manifest
+from airflow_provider_liftos.operators.outcome import told
+from airflow_provider_liftos.operators.task import (
+    Entry,
+    LiftosOperator,
+    load_id,
+    scope,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.source import Read, SourceReader
     from airflow_provider_liftos.engine.source_cursor import Reached
+    from airflow_provider_liftos.engine.source_door import Door
+    from airflow_provider_liftos.engine.source_query import Dialect, Query
+    from airflow_provider_liftos.engine.source_remote import Remote, RemoteDoor
     from airflow_provider_liftos.warehouses.contract import Warehouse
 
 _LOOKED_AT = 60
+_PATIENCE = 5.0
+"""Seconds for which a stint waits for statements of its own before it is deferred."""
 
 
 class LiftosSqlExtractOperator(LiftosOperator):
@@ -42,6 +57,10 @@ class LiftosSqlExtractOperator(LiftosOperator):
     published, and the first one all days from ``since`` on; so does the first one of a task whose
     ``sql``, ``parameters`` or ``account`` were changed in the DAG. A cursor does not show rows that
     were deleted, nor the day that a row has left for another: read these days by their dates.
+
+    With ``deferrable`` Snowflake and Databricks run statements by themselves, and no slot is held
+    meanwhile; a retry goes on with what runs, a Clear ends it. Where it is not set it is as Airflow
+    has it (``[operators] default_deferrable``), for sources that can.
     """
 
     phase: ClassVar[str] = "extract"
@@ -74,6 +93,7 @@ class LiftosSqlExtractOperator(LiftosOperator):
         lookback_days: int = 0,
         slice_days: int = 90,
         warehouse_conn_id: str | None = None,
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retries", 2)
@@ -98,13 +118,21 @@ class LiftosSqlExtractOperator(LiftosOperator):
         self.lookback_days = lookback_days
         self.slice_days = slice_days
         self.warehouse_conn_id = warehouse_conn_id
+        self.deferrable = deferrable
         self.has_connection = conn_id is not None
+        self._running: RemoteDoor | None = None
         # As the DAG has them: what templates make of them is another text in every run.
         self.asked = (sql, parameters, account, columns.get("date"), columns.get("account_id"))
 
-    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises for a source that cannot be read, or is not as declared; nothing is kept then."""
+    def execute(
+        self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """First stint and, after a deferral, every later one.
+
+        Raises for a source that cannot be read, or is not as declared; nothing is kept then.
+        """
         from airflow_provider_liftos.engine.manifest import Manifest
+        from airflow_provider_liftos.engine.source_remote import StillRunning
         from airflow_provider_liftos.state.ledger import Work
 
         credentials = self.hook.credentials() if is_source(self.platform) else None
@@ -114,11 +142,16 @@ class LiftosSqlExtractOperator(LiftosOperator):
                     f"a source cannot be called {self.platform!r}",
                     hint=f"Its name begins with {' or '.join(NAMES)}, such as internal_shop.",
                 )
+            if event and event.get("status") == "error":
+                # The statement goes on meanwhile; the next try finds it.
+                raise told(event)
             staging = config.staging()
-            # Before anything is read: what changes meanwhile is newer than this.
-            as_of = config.state_store().clock.now()
-            with self._reader(load_id(context), as_of) as reader:
-                read = self._read(context, reader, entry, is_mock=credentials.is_mock)
+            with self._reader(context, entry) as reader:
+                try:
+                    read = self._read(context, reader, entry, is_mock=credentials.is_mock)
+                except StillRunning as running:
+                    entry.detail = {"statement": running.statement_id}
+                    self._wait(running.statement_id)
             manifest = Manifest(
                 org_id=entry.org_id,
                 platform=self.platform,
@@ -137,8 +170,11 @@ class LiftosSqlExtractOperator(LiftosOperator):
                 bytes=sum(file.bytes for cut in read.slices for file in cut.raw),
             )
             summary = write_manifest(staging, manifest, self.phase)
+            noted = self._noted(context, read, reader.as_of)
+            if self._running:
+                self._running.forget()
             # Last, for it says that this run is there to be published.
-            entry.detail = {"slices": len(read.slices), "source": self._noted(context, read, as_of)}
+            entry.detail = {"slices": len(read.slices), "source": noted}
             return summary
 
     @property
@@ -161,30 +197,106 @@ class LiftosSqlExtractOperator(LiftosOperator):
         )
 
     @contextmanager
-    def _reader(self, load: str, as_of: float) -> Iterator[SourceReader]:
-        from airflow_provider_liftos.engine import source_files
+    def _reader(self, context: Mapping[str, Any], entry: Entry) -> Iterator[SourceReader]:
         from airflow_provider_liftos.engine.source import SourceReader
-        from airflow_provider_liftos.hooks import source as hooks
 
         if bool(self.sql) == bool(self.path):
             raise ConfigurationError("give either sql, with conn_id, or path")
         declared = self.source
-        if self.sql:
-            opened = hooks.database(self.conn_id, self.sql, self.parameters, self.platform)
-        else:
-            conn_id = self.conn_id if self.has_connection else None
-            opened = source_files.opened(
-                hooks.files(self.path, conn_id, self.platform),
-                platform=self.platform,
-                title=self.path,
-                file_format=self.file_format,
-                cursor=self.cursor,
-            )
-        with opened as (door, query):
+        # Before anything is read: what changes meanwhile is newer than this.
+        as_of = config.state_store().clock.now()
+        with self._opened(context, entry) as (door, query):
+            as_of = self._running.begin() if self._running else as_of
             yield SourceReader(
                 source=declared, door=door, query=query, staging=config.staging(),
-                platform=self.platform, load_id=load, as_of=as_of, slice_days=self.slice_days,
+                platform=self.platform, load_id=load_id(context), as_of=as_of,
+                slice_days=self.slice_days,
             )  # fmt: skip
+
+    def _opened(
+        self, context: Mapping[str, Any], entry: Entry
+    ) -> AbstractContextManager[tuple[Door | RemoteDoor, Query]]:
+        from airflow_provider_liftos.engine import source_files
+        from airflow_provider_liftos.hooks import source as hooks
+
+        if remote := self._remote():
+            return self._by_itself(*remote, context, entry)
+        if self.sql:
+            return hooks.database(self.conn_id, self.sql, self.parameters, self.platform)
+        conn_id = self.conn_id if self.has_connection else None
+        return source_files.opened(
+            hooks.files(self.path, conn_id, self.platform),
+            platform=self.platform,
+            title=self.path,
+            file_format=self.file_format,
+            cursor=self.cursor,
+        )
+
+    def _remote(self) -> tuple[Remote, Dialect] | None:
+        """Where statements run by themselves; None to wait for them here.
+
+        What was asked for and cannot be is an error; what is the deployment's default is not.
+        """
+        from airflow_provider_liftos.hooks import source as hooks
+
+        default = conf.getboolean("operators", "default_deferrable", fallback=False)
+        if not (default if self.deferrable is None else self.deferrable):
+            return None
+        try:
+            return hooks.statements("" if self.path else self.conn_id, self.platform)
+        except ConfigurationError as error:
+            if self.deferrable:
+                raise
+            self.log.info("not deferred: %s", error.message)
+            return None
+
+    @contextmanager
+    def _by_itself(
+        self, remote: Remote, dialect: Dialect, context: Mapping[str, Any], entry: Entry
+    ) -> Iterator[tuple[RemoteDoor, Query]]:
+        from airflow_provider_liftos.engine.source_query import Query
+        from airflow_provider_liftos.engine.source_remote import Drawer, RemoteDoor, Try
+        from airflow_provider_liftos.state.statements import Statements
+
+        staging, ti = config.staging(), context["ti"]
+        folder = staging.folder("manifests", self.platform, load_id(context), "statements")
+        door = RemoteDoor(
+            remote=remote,
+            dialect=dialect,
+            platform=self.platform,
+            book=Statements(config.state_store(), entry.org_id, scope(context)),
+            drawer=Drawer(put=partial(staging.write_json, folder), get=staging.read_json),
+            patience=_PATIENCE,
+            own=Try(number=int(ti.try_number), max_tries=str(getattr(ti, "max_tries", ""))),
+        )
+        self._running = door
+        try:
+            yield door, Query(sql=self.sql, parameters=self.parameters, dialect=dialect)
+        finally:
+            door.close()
+
+    def _wait(self, statement_id: str) -> NoReturn:
+        from airflow_provider_liftos.triggers.statement import StatementTrigger
+
+        now = config.state_store().clock.now()
+        self.log.info("deferring: statement %s is still running", statement_id)
+        self.defer(
+            trigger=StatementTrigger(
+                platform=self.platform,
+                conn_id=self.conn_id,
+                statement_id=statement_id,
+                poll_seconds=config.number("poll_seconds"),
+                fire_after=now + config.number("min_defer_seconds"),
+            ),
+            method_name="execute",
+            timeout=self.execution_timeout,
+        )
+        raise AssertionError
+
+    def on_kill(self) -> None:
+        """The task is ended while it works: what it submitted, nobody would read."""
+        if self._running:
+            self._running.cancel()
 
     def _read(
         self, context: Mapping[str, Any], reader: SourceReader, entry: Entry, *, is_mock: bool

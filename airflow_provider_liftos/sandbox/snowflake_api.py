@@ -1,9 +1,10 @@
 """Snowflake's SQL API on loopback: submit statements, ask what became of them, cancel them.
 
 By the vendor's reference: ``POST /api/v2/statements``, ``GET /api/v2/statements/{handle}``, and
-``POST .../cancel``; 202 while a statement runs, 200 with its rows, 422 where it was refused.
-Statements run on DuckDB, in its own SQL: what waits for a handle does not care. Every request
-needs a bearer's token and says what kind it is.
+``POST .../cancel``; 202 while a statement runs, 200 with its rows, 422 where it was refused, 404
+when its result is gone. A request that is sent again with ``retry`` runs nothing a second time.
+Statements run on DuckDB, in its own SQL, or on an engine that is handed in: what waits for a handle
+does not care. Every request needs a bearer's token and says what kind it is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -20,6 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 Reply: TypeAlias = tuple[int, dict[str, Any]]
+Result: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
+"""A statement's id, the names of its columns, and its rows."""
 
 _PATH = re.compile(r"/api/v2/statements(?:/(?P<handle>[0-9a-f-]+)(?P<cancel>/cancel)?)?")
 _KINDS = frozenset({"KEYPAIR_JWT", "OAUTH", "PROGRAMMATIC_ACCESS_TOKEN"})
@@ -35,6 +39,8 @@ class Statement:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str | None]] = ()
     error: str = ""
+    code: str = "002140"
+    state: str = "42601"
     handle: str = field(default_factory=lambda: str(uuid4()))
 
 
@@ -42,17 +48,31 @@ class SnowflakeApi:
     """A running API on a free port of loopback; use it as a context manager.
 
     ``looks`` is for how many looks statements run; ``busy`` answers so many requests with a status
-    instead. ``seen`` are the submitted bodies, ``cancelled`` the handles.
+    instead. ``seen`` are the submitted bodies, ``cancelled`` the handles. ``engine`` runs one
+    statement, and raises what refuses it. ``broken`` are code, SQLSTATE and message with which the
+    next statements end. What is asked about anything else is passed on to the server ``behind``.
     """
 
-    def __init__(self, *, looks: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        looks: int = 0,
+        engine: Callable[[str], Result] | None = None,
+        behind: str = "",
+    ) -> None:
         self.looks = looks
+        self.engine = engine
+        self.behind = behind
         self.host, self.port = "127.0.0.1", 0
         self.seen: list[dict[str, Any]] = []
         self.kinds: list[str] = []
         self.cancelled: list[str] = []
         self.busy: list[int] = []
+        self.broken: list[tuple[str, str, str]] = []
         self._found: dict[str, Statement] = {}
+        self._requests: dict[str, Reply] = {}
+        self._tokens: set[str] = set()
+        self._ended: set[str] = set()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -82,24 +102,53 @@ class SnowflakeApi:
         """What a connection's extra needs for the address."""
         return {"account": "sandbox", "host": self.host, "port": self.port, "protocol": "http"}
 
+    def end_tokens(self) -> None:
+        """Refuse all tokens that were sent so far."""
+        self._ended |= self._tokens
+
+    def forget(self) -> None:
+        """Let all results go, as after 24 hours."""
+        self._found.clear()
+
+    def cancel_all(self) -> None:
+        """End what runs, as somebody else would."""
+        for one in self._found.values():
+            self._end(one)
+
     def answer(self, method: str, url: str, headers: Any, body: bytes) -> Reply:
         """Status and body for one request."""
         found = _PATH.fullmatch(urlsplit(url).path)
-        kind = headers.get("X-Snowflake-Authorization-Token-Type", "")
         if found is None:
             return 404, {"code": "390404", "message": "no such address"}
-        if not headers.get("Authorization", "").startswith("Bearer ") or kind not in _KINDS:
-            return 401, {"code": "390303", "message": "Invalid OAuth access token."}
         with self._lock:
-            self.kinds.append(kind)
-            if self.busy:
-                return self.busy.pop(0), {"code": "390100", "message": "too many requests"}
+            if refused := self._refused(headers):
+                return refused
             if method == "POST" and not found["handle"]:
-                return self._submit(json.loads(body), parse_qs(urlsplit(url).query))
+                return self._once(json.loads(body), parse_qs(urlsplit(url).query))
             one = self._found.get(found["handle"] or "")
             if one is None:
                 return 404, {"code": "000709", "message": "Statement not found"}
             return self._cancel(one) if found["cancel"] else self._look(one)
+
+    def _refused(self, headers: Any) -> Reply | None:
+        kind = headers.get("X-Snowflake-Authorization-Token-Type", "")
+        token = headers.get("Authorization", "")
+        if not token.startswith("Bearer ") or kind not in _KINDS:
+            return 401, {"code": "390303", "message": "Invalid OAuth access token."}
+        self.kinds.append(kind)
+        self._tokens.add(token)
+        if token in self._ended:
+            return 401, {"code": "390318", "message": "OAuth access token expired."}
+        if self.busy:
+            return self.busy.pop(0), {"code": "390100", "message": "too many requests"}
+        return None
+
+    def _once(self, asked: dict[str, Any], query: dict[str, list[str]]) -> Reply:
+        [request_id] = query.get("requestId", [""])
+        if query.get("retry") == ["true"] and request_id in self._requests:
+            return self._requests[request_id]
+        self._requests[request_id] = self._submit(asked, query)
+        return self._requests[request_id]
 
     def _submit(self, asked: dict[str, Any], query: dict[str, list[str]]) -> Reply:
         self.seen.append(asked)
@@ -125,17 +174,21 @@ class SnowflakeApi:
         return (202, _running(whole)) if query.get("async") else self._look(whole)
 
     def _run(self, sql: str, values: list[Any], looks: int) -> Statement:
-        import duckdb
-
         one = Statement(sql=sql, looks=looks)
         try:
-            done = self._database.execute(sql, values)
-            one.columns = [str(column[0]) for column in done.description or ()]
-            one.rows = [[None if v is None else str(v) for v in row] for row in done.fetchall()]
-        except duckdb.Error as error:
+            handle, one.columns, rows = (self.engine or partial(self._duckdb, values))(sql)
+            one.handle = handle or one.handle
+            one.rows = [[None if v is None else str(v) for v in row] for row in rows]
+        except Exception as error:  # noqa: BLE001  of whichever engine
             one.error = f"SQL compilation error: {str(error).splitlines()[0]}"
+        if self.broken:
+            one.code, one.state, one.error = self.broken.pop(0)
         self._found[one.handle] = one
         return one
+
+    def _duckdb(self, values: list[Any], sql: str) -> Result:
+        done = self._database.execute(sql, values)
+        return "", [str(column[0]) for column in done.description or ()], done.fetchall()
 
     def _look(self, one: Statement) -> Reply:
         if one.looks > 0:
@@ -158,9 +211,13 @@ class SnowflakeApi:
             "data": one.rows,
         }
 
+    def _end(self, one: Statement) -> None:
+        one.looks, one.error = 0, one.error or "SQL execution canceled"
+        one.code, one.state = "000604", "57014"
+
     def _cancel(self, one: Statement) -> Reply:
         self.cancelled.append(one.handle)
-        one.looks, one.error = 0, one.error or "SQL execution canceled"
+        self._end(one)
         return 200, {"code": "000604", "message": "successfully canceled", **_told(one)}
 
 
@@ -177,7 +234,7 @@ def _running(one: Statement) -> dict[str, Any]:
 
 
 def _refusal(one: Statement, message: str) -> dict[str, Any]:
-    return {"code": "002140", "sqlState": "42601", "message": message, **_told(one)}
+    return {"code": one.code, "sqlState": one.state, "message": message, **_told(one)}
 
 
 def _handler(api: SnowflakeApi) -> type[BaseHTTPRequestHandler]:
@@ -195,12 +252,30 @@ def _handler(api: SnowflakeApi) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if api.behind and not self.path.startswith("/api/"):
+                self._send(*_passed_on(api.behind, self.command, self.path, self.headers, body))
+                return
             status, told = api.answer(self.command, self.path, self.headers, body)
-            text = json.dumps(told).encode()
+            self._send(status, json.dumps(told).encode())
+
+        def _send(self, status: int, content: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(content)
 
     return Handler
+
+
+def _passed_on(behind: str, method: str, path: str, headers: Any, body: bytes) -> tuple[int, bytes]:
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    sent = {n: v for n, v in headers.items() if n.lower() not in {"host", "accept-encoding"}}
+    request = Request(f"{behind}{path}", body or None, sent, method=method)  # noqa: S310  loopback
+    try:
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()

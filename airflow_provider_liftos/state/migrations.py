@@ -91,6 +91,11 @@ def alerts_know_ways(connection: Connection) -> None:
     add_column(connection, tables.alerts.c.told_to)
 
 
+def create_statements(connection: Connection) -> None:
+    """What warehouses run by themselves."""
+    tables.statements.create(connection, checkfirst=True)
+
+
 STEPS: tuple[Step, ...] = (
     create_tables,
     create_oauth_states,
@@ -100,6 +105,7 @@ STEPS: tuple[Step, ...] = (
     letters_can_be_replayed,
     create_flights,
     alerts_know_ways,
+    create_statements,
 )
 
 

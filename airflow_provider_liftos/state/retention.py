@@ -82,6 +82,8 @@ RULES = (
     Rule(name="alerts", days=400, table=tables.alerts,
          over=lambda before: tables.alerts.c.resolved_at < before),
     Rule(name="checkpoints", days=14, table=tables.slices, over=_idle_scope),
+    Rule(name="statements", days=7, table=tables.statements,
+         over=lambda before: tables.statements.c.as_of < before),
     Rule(name="limits", days=7, table=tables.limiter, over=_idle_limit),
     Rule(name="breakers", days=7, table=tables.breakers,
          over=lambda before: and_(tables.breakers.c.updated_at < before,

@@ -115,6 +115,20 @@ slices = Table(
     _moment("updated_at", required=True),
 )
 
+statements = Table(
+    "statements",  # what a warehouse runs by itself for a task
+    metadata,
+    _key("org_id"),
+    _key("scope"),  # dag run and task
+    _key("digest"),  # of text and values, which may be anybody's and are not kept
+    _text("request_id", required=True),  # under which it is submitted, before it has an id
+    _text("statement_id"),
+    _count("try_number"),  # the task's, when it was submitted
+    _text("max_tries"),  # a Clear raises it
+    _moment("as_of", required=True),  # before it was submitted
+    _text("answer"),  # where its rows are kept, if they are few
+)
+
 run_ledger = Table(
     "run_ledger",
     metadata,

@@ -18,7 +18,7 @@ AGED = {
     "restatements": "created_at", "audit_log": "created_at", "dead_letters": "closed_at",
     "open_dead_letters": "updated_at", "alerts": "resolved_at", "checkpoints": "updated_at",
     "limits": "tat", "breakers": "updated_at", "leases": "expires_at", "flights": "expires_at",
-    "oauth_states": "expires_at",
+    "oauth_states": "expires_at", "statements": "as_of",
 }  # fmt: skip
 
 

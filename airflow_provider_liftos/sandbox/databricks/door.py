@@ -23,6 +23,7 @@ from .thrift import Service
 
 _FILES = "/_files"
 _STATEMENTS = "/api/2.0/sql/statements"
+_RESULTS = "/_results"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class DatabricksSandbox:
         self.service = Service(
             lakehouse=self.lakehouse, url=self._presigned, page_rows=self._page_rows
         )
-        self.statements = Statements(lakehouse=self.lakehouse)
+        self.statements = Statements(lakehouse=self.lakehouse, sign=self._signed_result)
         self._http = _Http((self.host, 0), self)
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
@@ -163,6 +164,9 @@ class DatabricksSandbox:
         sign = self.signature(method, path)
         return f"{self.url}{_FILES}{quote(path)}?X-Signature={sign}"
 
+    def _signed_result(self, path: str) -> str:
+        return f"{self.url}{_RESULTS}{path}?X-Signature={self.signature('RESULT', path)}"
+
     def signature(self, method: str, path: str) -> str:
         """What proves an address to be one of ours."""
         return hmac.new(self._key, f"{method} {path}".encode(), hashlib.sha256).hexdigest()
@@ -243,15 +247,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, self._sandbox.speak(body), {"Content-Type": "application/x-thrift"})
 
     def _get(self, _: bytes) -> None:
-        if self._is_known():
+        if self.path.startswith(_RESULTS):
+            self._result()
+        elif self._is_known():
             self._send(*self._sandbox.statements.get(self.path.removeprefix(_STATEMENTS)))
+
+    def _result(self) -> None:
+        parts = urlsplit(self.path)
+        path = parts.path.removeprefix(_RESULTS)
+        if self._is_signed("RESULT", path):
+            self._send(*self._sandbox.statements.chunk(path, self.headers))
 
     def _file(self, body: bytes) -> None:
         parts = urlsplit(self.path)
         path = unquote(parts.path.removeprefix(_FILES))
-        [sign] = parse_qs(parts.query).get("X-Signature", [""])
-        if not hmac.compare_digest(sign, self._sandbox.signature(self.command, path)):
-            self._send(403, b"this address is not signed")
+        if not self._is_signed(self.command, path):
             return
         place = self._sandbox.lakehouse.file(path)
         if self.command == "DELETE":
@@ -260,6 +270,13 @@ class _Handler(BaseHTTPRequestHandler):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(body)
         self._send(200, b"")
+
+    def _is_signed(self, operation: str, path: str) -> bool:
+        [sign] = parse_qs(urlsplit(self.path).query).get("X-Signature", [""])
+        if hmac.compare_digest(sign, self._sandbox.signature(operation, path)):
+            return True
+        self._send(403, b"this address is not signed")
+        return False
 
     def _is_known(self) -> bool:
         given = self.headers.get("Authorization") or ""
