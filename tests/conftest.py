@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpcore2
 import pytest
+
+from tests import distribution
 
 
 def required(what: str) -> bool:
@@ -18,18 +24,37 @@ def required(what: str) -> bool:
     return what in os.environ.get("LIFTOS_REQUIRE", "").replace(" ", "").split(",")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: distribution.rank(item.nodeid))
+
+
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Tests of one file share fixtures, and so do those of one Airflow and of one installation."""
-    from xdist.scheduler import LoadScopeScheduling
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    given = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    return None if given else distribution.workers()
 
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", 1)[0].removeprefix("tests/")
-            folder = file.split("/", 1)[0]
-            return folder if folder in {"airflow_live", "install"} else file
 
-    return Together(config, log)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.Together:
+    return distribution.Together(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """The authorities' certificates are read once: 30 ms that each of thousands of clients spends."""
+    read = functools.lru_cache(_certificates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "httpcore2.default_ssl_context",
+            lambda *, _trust_env=True: read(
+                _trust_env, os.getpid(), *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+            ),
+        )
+        yield
+
+
+def _certificates(trust_env: bool, *_: object) -> ssl.SSLContext:
+    return httpcore2._ssl.default_ssl_context(_trust_env=trust_env)
 
 
 def skip_unless_required(what: str, reason: str) -> None:

@@ -34,11 +34,6 @@ TOKENS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The cluster has come and gone before the Airflow of all others starts, which stays."""
-    items.sort(key=lambda item: item.path.name != "test_cluster.py")
-
-
 @pytest.fixture(scope="session")
 def live(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest

@@ -96,7 +96,7 @@ class Live:
         return self.tasks(dag_id, run_id, task_id)[0]
 
     def wait_for_state(
-        self, dag_id: str, run_id: str, task_id: str, *states: str, timeout: float = 120.0
+        self, dag_id: str, run_id: str, task_id: str, *states: str, timeout: float = 240.0
     ) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
             return next(
@@ -105,12 +105,15 @@ class Live:
 
         return self.until(seen, f"{task_id} of {dag_id} is {' or '.join(states)}", timeout)
 
-    def until(self, seen: Callable[[], Any], what: str, timeout: float = 120.0) -> Any:
+    def until(
+        self, seen: Callable[[], Any], what: str, timeout: float = 240.0, every: float = 0.5
+    ) -> Any:
+        """What is seen in the end; ``every``: seconds, since each look at Airflow costs it time."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if found := seen():
                 return found
-            time.sleep(0.05)
+            time.sleep(every)
         raise AssertionError(f"in vain for {timeout:g} s: {what}")
 
     # --- the plugin and other pages ------------------------------------------------------------

@@ -81,7 +81,8 @@ class Run:
         self.live.until(self.live.hold(match, 8.0), f"{match} hangs")
 
     def _working(self, phase: str) -> None:
-        self.live.until(lambda: self.live.working(self.run_id, phase), f"{phase} works")
+        seen = lambda: self.live.working(self.run_id, phase)  # noqa: E731
+        self.live.until(seen, f"{phase} works", every=0.05)
 
 
 def survives(run: Run) -> None:
