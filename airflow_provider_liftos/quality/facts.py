@@ -22,7 +22,7 @@ from airflow_provider_liftos.quality.days import (
     key_of,
 )
 from airflow_provider_liftos.quality.settled import Standing
-from airflow_provider_liftos.quality.sums import drift, excess
+from airflow_provider_liftos.quality.sums import above, by_day, drift, excess
 
 Number = tuple[float, str]
 NOTHING: Number = (nan, "")
@@ -264,13 +264,10 @@ class Facts:
         coverage = self.coverage(_report(result))
         if coverage.overlapping:
             return NOTHING
-        compare = excess if coverage.partial else drift
         for level in COARSEST_FIRST[: COARSEST_FIRST.index(Level(own))]:
             reference = (account, report, str(level))
             if common := self._common(result, reference):
-                value, worst = compare(
-                    dict(self._days(key_of(result), common)), dict(self._days(reference, common))
-                )
+                value, worst = self._against(result, reference, common, exact=not coverage.partial)
                 return value, f"{worst} at {level} level"
         return NOTHING
 
@@ -280,14 +277,23 @@ class Facts:
         overlapping = self.coverage(report).overlapping
         if not report.breakdowns or report.action_breakdowns or overlapping:
             return NOTHING
-        compare = drift if report.name in self.exact else excess
+        exact = report.name in self.exact
         for reference in self._unbroken(result):
             if common := self._common(result, reference):
-                value, worst = compare(
-                    dict(self._days(key_of(result), common)), dict(self._days(reference, common))
-                )
+                value, worst = self._against(result, reference, common, exact=exact)
                 return value, f"{worst} un-broken in {reference[1]}:{reference[2]}"
         return NOTHING
+
+    def _against(
+        self, result: SliceResult, reference: Key, common: Sequence[date], *, exact: bool
+    ) -> Number:
+        """Totals of common days beside those of another report, and single days that are over."""
+        own, theirs = (dict(self._days(key, common)) for key in (key_of(result), reference))
+        total = drift(own, theirs) if exact else excess(own, theirs)
+        due = self._due(result)
+        over = {key: found for key, found in theirs.items() if key[0] <= due}
+        single = by_day(own, over, abs if exact else above)
+        return single if single[0] > 1 and not total[0] > 1 else total
 
     def _unbroken(self, result: SliceResult) -> list[Key]:
         """Reports of the run without breakdowns, best reference first."""

@@ -8,6 +8,7 @@ from math import nan
 from airflow_provider_liftos.quality.days import METRICS, LoadedDay
 
 RELATIVE, ABSOLUTE = 0.005, 0.01  # half a percent, or a cent
+OF_A_DAY = 0.1, 5.0  # a tenth, or five units: reports of one run are not of one moment
 
 Days = Mapping[tuple[Hashable, str], LoadedDay]  # by day and attribution window
 
@@ -22,7 +23,34 @@ def drift(own: Days, reference: Days) -> tuple[float, str]:
 
 def excess(own: Days, reference: Days) -> tuple[float, str]:
     """How far totals lie above the reference's; what lies below is no excess."""
-    return _worst(own, reference, lambda difference: max(0.0, difference))
+    return _worst(own, reference, above)
+
+
+def by_day(
+    own: Days, reference: Days, measure: Callable[[float], float] = abs
+) -> tuple[float, str]:
+    """The same day by day, more roughly: what is too much on one and too little on another."""
+    worst, words = nan, ""
+    windows = {w for _, w in own} & {w for _, w in reference}
+    for (day, window), found in reference.items():
+        if window not in windows:
+            continue
+        mine = own.get((day, window))
+        for position, metric in enumerate(METRICS):
+            theirs = found.sums[position]
+            ours = 0.0 if mine is None else mine.sums[position]
+            if ours is None or theirs is None:
+                continue
+            relative, absolute = OF_A_DAY
+            value = measure(ours - theirs) / max(absolute, relative * abs(theirs))
+            if not worst >= value:
+                worst, words = value, f"{metric} of {day} {ours:.12g} against {theirs:.12g}"
+    return worst, words
+
+
+def above(difference: float) -> float:
+    """What is too much; what lies below is no excess."""
+    return max(0.0, difference)
 
 
 def _worst(own: Days, reference: Days, measure: Callable[[float], float]) -> tuple[float, str]:

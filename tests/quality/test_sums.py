@@ -381,6 +381,25 @@ def test_half_a_percent_between_levels_is_tolerated(scene: Scene) -> None:
     assert not failing(scene.audit(*results))
 
 
+@pytest.mark.parametrize(("moved", "today", "fails"), [
+    (150, AFTER, True),  # of 1,000 a day
+    (90, AFTER, False),
+    (150, DAY1, False),  # the days are not over: two reports are of two moments
+])  # fmt: skip
+def test_what_is_too_much_on_one_day_and_too_little_on_another_is_found(
+    scene: Scene, moved: float, today: date, fails: bool
+) -> None:
+    many = days(DAY1, DAY2, DAY3, spend="500", extra_metrics=None)
+    shifted = [dict(one) for one in many]
+    shifted[0]["spend"], shifted[2]["spend"] = str(500 + moved), str(500 - moved)
+    top = scene.stage(part(Level.ACCOUNT), totals(many))
+    outcome = scene.audit(top, scene.stage(part(), shifted), today=today)
+    assert failing(outcome) == ({"levels_add_up"} if fails else set())
+    if fails:
+        [found] = [f for f in outcome.findings if f.status is Status.FAILED]
+        assert found.observed == f"spend of {DAY1} 1150 against 1000 at account level"
+
+
 def test_a_failed_level_is_no_reference(scene: Scene) -> None:
     low = scene.stage(part(), CLEAN)
     outcome = scene.audit(scene.failed(part(Level.ACCOUNT)), low)
