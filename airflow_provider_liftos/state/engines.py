@@ -105,7 +105,8 @@ def _postgres(url: URL) -> Engine:
         max_overflow=15,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args=patience,
+        # Prepared statements would be lost behind a pooler that gives each transaction a server.
+        connect_args={**patience, "prepare_threshold": None},
     )
 
     @event.listens_for(engine, "connect")
@@ -120,7 +121,39 @@ def _postgres(url: URL) -> Engine:
 
 def _engine(url: URL, **options: Any) -> Engine:
     # Parameters stay out of error texts: payloads and tokens pass through here.
-    return create_engine(url, hide_parameters=True, **options)
+    engine = create_engine(url, hide_parameters=True, **options)
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _storable(*call: Any) -> tuple[str, Any]:
+        _connection, _cursor, statement, parameters, *_ = call
+        return statement, storable(parameters)
+
+    return engine
+
+
+def storable(value: Any) -> Any:
+    """The same, with texts that every database takes, however deep they lie.
+
+    Platforms' words may hold the character NUL, which Postgres refuses, and halves of characters
+    that were cut in two, which nobody can encode.
+    """
+    if isinstance(value, str):
+        if "\x00" not in value and (value.isascii() or _is_whole(value)):
+            return value
+        return value.replace("\x00", "␀").encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {name: storable(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(storable(part) for part in value)
+    return value
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sqlite(url: URL) -> Engine:

@@ -74,5 +74,15 @@ def meaning(error: DBAPIError | TimeoutError | sqlite3.Error, where: str) -> Lif
     return None
 
 
+def withhold_values(error: DBAPIError | TimeoutError | sqlite3.Error) -> None:
+    """Leave out of an error's text what Postgres quotes of the row: it ends up in a task's log."""
+    if not isinstance(error, IntegrityError | DataError) or error.orig is None:
+        return
+    kind = type(error.orig).__name__
+    said = str(error.orig).strip().splitlines() if isinstance(error, IntegrityError) else []
+    text = f"{kind}: {said[0]}" if said else kind
+    error.args, error.orig.args = (f"({text})",), (text,)
+
+
 def _any(words: tuple[str, ...], text: str) -> bool:
     return any(word in text for word in words)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_liftos.state import engines, migrations
 from airflow_provider_liftos.state.clock import Clock, ServerClock, SystemClock
 from airflow_provider_liftos.state.engines import describe
-from airflow_provider_liftos.state.failures import DATABASE_ERRORS, meaning
+from airflow_provider_liftos.state.failures import DATABASE_ERRORS, meaning, withhold_values
 
 __all__ = ["StateStore", "alone", "describe", "insert_into", "open_store"]
 
@@ -95,6 +95,7 @@ class StateStore:
         except DATABASE_ERRORS as error:
             translated = meaning(error, self.where)
             if translated is None:
+                withhold_values(error)
                 raise
             raise translated from error
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 from sqlalchemy import Column, MetaData, Text, func, inspect, select, text
@@ -321,7 +322,7 @@ def test_nobody_waits_for_ever_for_one_that_stands_still(postgres_url, monkeypat
 def test_a_url_may_ask_for_other_patience(monkeypatch):
     asked = {}
     monkeypatch.setattr(engines, "create_engine", lambda _url, **options: asked.update(options))
-    monkeypatch.setattr(engines.event, "listens_for", lambda *_: lambda function: function)
+    monkeypatch.setattr(engines.event, "listens_for", lambda *_, **__: lambda function: function)
     engines.build(engines.parse("postgresql://liftos@db.example/state?connect_timeout=3"))
     assert "connect_timeout" not in asked["connect_args"]
     assert asked["connect_args"]["tcp_user_timeout"] == 30_000
@@ -390,7 +391,40 @@ def test_error_texts_hold_no_values(store_url):
                 org_id="o", id="1", platform=None, kind="k", reason="r", payload="s3cret"
             )
         )
-    assert "[SQL parameters hidden" in str(caught.value)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "s3cret" not in told
+    assert "platform" in str(caught.value)
+
+
+def test_nor_do_those_of_values_that_do_not_fit(postgres_url):
+    from sqlalchemy.exc import DataError
+
+    given = {"value": "s3cret"}
+    with pytest.raises(DataError) as caught, StateStore(postgres_url).read() as connection:
+        connection.execute(text("SELECT CAST(:value AS integer)"), given)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("said", ["a\x00b", "half of \ud83d", "whole 😀 ␀"])
+def test_every_text_of_a_platform_can_be_kept(store_url, said):
+    store, org_id = StateStore(store_url), f"texts-{os.getpid()}"
+    note(store, said, org_id)
+    with store.write() as connection:
+        connection.execute(audit_log.update().values(detail=said).where(audit_log.c.id == said))
+        mine = audit_log.c.org_id == org_id
+        kept = connection.execute(select(audit_log).where(mine)).all()
+        connection.execute(audit_log.delete().where(mine))
+    shown = said.replace("\x00", "␀").replace("\ud83d", "?")
+    assert [(row.id, row.detail) for row in kept] == [(shown, shown)]
+
+
+def test_nothing_is_prepared_on_a_session_that_a_pooler_gives_to_others(postgres_url):
+    store = StateStore(postgres_url)
+    for _ in range(10):
+        count(store)
+    with store.read() as connection:
+        prepared = text("SELECT count(*) FROM pg_prepared_statements")
+        assert connection.scalar(prepared) == 0
 
 
 def test_a_doubled_key_stays_an_integrity_error(empty_store_url):
