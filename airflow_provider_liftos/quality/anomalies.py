@@ -73,6 +73,12 @@ CLICKS_WERE_SHOWN = _rule(
     f"No campaign has more clicks than impressions on a day, but for {FEW_CLICKS} late ones.",
     "Compare the day with the platform's own interface; invalid clicks are taken back later.",
 )  # fmt: skip
+OF_PRICES = (
+    "A thousand impressions cost more or less than usual: see whether bids, placements or audiences"
+    " were changed. If nobody did, compare spend with the platform's own interface: it may be in"
+    " another unit or currency."
+)
+"""What to do about a departure of ``PRICE``; budgets and pauses do not explain it."""
 RULES = (NO_SUDDEN_JUMP, NO_SUDDEN_DROP, NO_GAP, CLICKS_WERE_SHOWN)
 MEDIAN, STL = "median", "stl"
 BASELINES: Mapping[str, Baseline] = {MEDIAN: LikeWeekdays, STL: stl.Stl}
@@ -203,9 +209,15 @@ def _findings(
             dimension=rule.dimension.value, report=delivery.REPORT, level=delivery.LEVEL,
             severity=terms.severity(rule, own), status=status,
             observed="; ".join(a.line for a in own[:SHOWN]) + more, expected=rule.doc,
-            failing_share=min(1.0, days / subject_days), advice=rule.advice if own else "",
+            failing_share=min(1.0, days / subject_days), advice=_advice(rule, own),
             sample=tuple(a.sample() for a in own[:SHOWN]),
         )  # fmt: skip
+
+
+def _advice(rule: Rule, own: Sequence[Anomaly]) -> str:
+    """By what departed: the rule's, that for prices, or both."""
+    steps = (OF_PRICES if anomaly.metric == PRICE else rule.advice for anomaly in own)
+    return " ".join(dict.fromkeys(steps))
 
 
 def _out_of_season(one: Delivery, judged: Sequence[date], baseline: Baseline) -> Iterator[Anomaly]:

@@ -22,13 +22,14 @@ from airflow_provider_liftos.quality.days import (
     key_of,
 )
 from airflow_provider_liftos.quality.settled import Standing
-from airflow_provider_liftos.quality.sums import above, by_day, drift, excess
+from airflow_provider_liftos.quality.sums import Days, above, by_day, drift, excess
 
 Number = tuple[float, str]
 NOTHING: Number = (nan, "")
 NO_SLICE = "no slice of the account"
 NOT_LOADED = "later days were never published"
 DAY = timedelta(days=1)
+HABIT_DAYS, OFTEN = 28, 3  # days looked back at, and how many pauses among them are a habit
 COARSEST_FIRST = tuple(Level)
 ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
 
@@ -136,8 +137,26 @@ class Facts:
             return NOTHING
         newest = max(day for (day, _), _ in self._days(key_of(result), result))
         covered = newest + timedelta(days=report.time_increment - 1)
-        more = f"; {NOT_LOADED}" if due > window.until else ""
-        return max(0, (due - covered).days), f"newest day {covered}, expected {due}{more}"
+        late, loaded_late = max(0, (due - covered).days), due > window.until
+        if late and not loaded_late and late <= self._usual_silence(result, newest):
+            return NOTHING
+        more = f"; {NOT_LOADED}" if loaded_late else ""
+        return late, f"newest day {covered}, expected {due}{more}"
+
+    def _usual_silence(self, result: SliceResult, newest: date) -> int:
+        """For how many days in a row an account that often delivers nothing does so; else 0.
+
+        Of such an account nobody can say that the newest day should have rows.
+        """
+        key, silent = key_of(result), 0
+        lengths: list[int] = []
+        for number in range(1, HABIT_DAYS + 1):
+            if self._spent(key, newest - number * DAY) is False:
+                silent += 1
+            elif silent:
+                lengths.append(silent)
+                silent = 0
+        return max(lengths) if len(lengths) >= OFTEN else 0
 
     def _due(self, result: SliceResult) -> date:
         return due_day(self.today, result.account.timezone, self.delay_days)
@@ -288,10 +307,11 @@ class Facts:
         self, result: SliceResult, reference: Key, common: Sequence[date], *, exact: bool
     ) -> Number:
         """Totals of common days beside those of another report, and single days that are over."""
-        own, theirs = (dict(self._days(key, common)) for key in (key_of(result), reference))
+        own: Days = dict(self._days(key_of(result), common))
+        theirs: Days = dict(self._days(reference, common))
         total = drift(own, theirs) if exact else excess(own, theirs)
         due = self._due(result)
-        over = {key: found for key, found in theirs.items() if key[0] <= due}
+        over: Days = dict(self._days(reference, [day for day in common if day <= due]))
         single = by_day(own, over, abs if exact else above)
         return single if single[0] > 1 and not total[0] > 1 else total
 

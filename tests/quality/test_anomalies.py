@@ -8,7 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from airflow_provider_liftos.quality.anomalies import RULES, Anomaly, anomalies, find
+from airflow_provider_liftos.quality.anomalies import (
+    NO_SUDDEN_DROP,
+    OF_PRICES,
+    RULES,
+    Anomaly,
+    _advice,
+    anomalies,
+    find,
+)
 from airflow_provider_liftos.quality.delivery import Cohort, Days, Delivery
 from airflow_provider_liftos.quality.findings import Finding, Status, Verdict
 from airflow_provider_liftos.quality.rules import Severity
@@ -102,6 +110,16 @@ def test_spend_that_is_wrong_by_itself_stands_out_of_days_that_move_a_lot() -> N
         [found] = anomalies(delivery({"c1": dearer(wild(), TODAY, factor)}), [TODAY])
         assert (found.rule.name, found.metric) == (rule, "cpm")
         assert f"cpm {5 * factor:.2f}, usually 5.00 (" in found.line
+
+
+def test_budgets_and_pauses_are_no_advice_for_a_price() -> None:
+    [dear] = anomalies(delivery({"c1": dearer(wild(), TODAY, 0.5)}), [TODAY])
+    [less] = anomalies(delivery({"c1": times(usual(), TODAY, 0.3)}), [TODAY])
+    assert (dear.rule, dear.metric, less.rule) == (less.rule, "cpm", NO_SUDDEN_DROP)
+    assert _advice(dear.rule, [dear]) == OF_PRICES
+    assert _advice(less.rule, [less]) == NO_SUDDEN_DROP.advice
+    assert _advice(less.rule, [less, dear]) == f"{NO_SUDDEN_DROP.advice} {OF_PRICES}"
+    assert _advice(less.rule, []) == ""
 
 
 def test_what_a_price_moves_is_spend() -> None:

@@ -93,6 +93,23 @@ def test_the_newest_expected_day_must_be_there(
     assert failing(outcome) == ({"data_fresh"} if late else set())
 
 
+@pytest.mark.parametrize(("pauses", "until", "status"), [
+    (3, DAY2, Status.NOT_APPLICABLE),  # a day of silence is nothing new
+    (2, DAY2, Status.FAILED),  # twice is no habit
+    (3, DAY1, Status.FAILED),  # never so long
+])  # fmt: skip
+def test_an_account_that_often_pauses_is_not_late_for_one_more_pause(
+    scene: Scene, pauses: int, until: date, status: Status
+) -> None:
+    silent = {DAY1 - timedelta(days=4 * n) for n in range(1, pauses + 1)}
+    before = [DAY1 - timedelta(days=n) for n in range(1, 29)]
+    scene.published(*(day for day in before if day not in silent))
+    scene.published(*silent, rows=0, spend=None)
+    there = [day for day in (DAY1, DAY2) if day <= until]
+    outcome = scene.audit(scene.stage(part(), days(*there)), today=AFTER)
+    assert finding(outcome, "data_fresh").status is status
+
+
 def test_old_windows_are_judged_by_their_own_end(scene: Scene) -> None:
     outcome = scene.audit(scene.stage(part(), CLEAN), today=date(2027, 5, 1))
     assert finding(outcome, "data_fresh").status is Status.PASSED
