@@ -22,6 +22,8 @@
     ├─ Unforeseen                   a bug, met by the work on one slice; the others go on
     ├─ StagingError                 a staged file cannot be written or is not as its manifest says
     ├─ WarehouseError               the warehouse refused; nothing that was published has changed
+    │  └─ WarehouseDenied           and will until a person grants or corrects something: it is a
+    │                               ConfigurationError, too
     └─ QualityError(score, failed)  the audit said no; nothing was published
 
 Only operators know what Airflow makes of each of these.
@@ -189,6 +191,10 @@ class StagingError(LiftosError):
 
 class WarehouseError(LiftosError):
     """The warehouse refused or is out of reach; published rows are as they were."""
+
+
+class WarehouseDenied(WarehouseError, ConfigurationError):
+    """The warehouse refuses the login, a right, a name or a place; trying again cannot help."""
 
 
 class QualityError(LiftosError):

@@ -20,7 +20,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.errors import (
+    ConfigurationError,
+    WarehouseDenied,
+    WarehouseError,
+)
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES
 
 Connect: TypeAlias = Callable[[str], Any]
@@ -45,22 +49,22 @@ _AWAY = (
     "Nothing that was published has changed; see whether the SQL warehouse can be reached and"
     " starts, then run the task again."
 )
+_LOGIN = "Nothing was changed; correct the token or the client secret of the connection."
+_CATALOG = "Nothing was changed; name a catalog that is there in the connection's extra."
 _HINTS: tuple[tuple[str, str], ...] = (  # by a part of what was said
-    (r"PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS|(privilege|permission) on", _DENIED),
     (
-        r"\b40[13]\b|[Ii]nvalid access token|Unauthorized|FORBIDDEN",
-        "Nothing was changed; correct the token or the client secret of the connection.",
+        r"PERMISSION_DENIED|INSUFFICIENT_P\w+|(privilege|permission) on|SQLSTATE: 42501",
+        _DENIED,
     ),
+    (r"\b40[13]\b|[Ii]nvalid access token|Unauthorized|FORBIDDEN", _LOGIN),
     (_CONFLICT.pattern, _AGAIN),
     (
         r"refused|not known|resolve|[Rr]etr(y|ies)|\b(50\d|429)\b|tim.*out|[Rr]eset|[Aa]borted",
         _AWAY,
     ),
-    (
-        r"NO_SUCH_CATALOG|CATALOG_NOT_FOUND|SCHEMA_NOT_FOUND",
-        "Nothing was changed; name a catalog that is there in the connection's extra.",
-    ),
+    (r"NO_SUCH_CATALOG|CATALOG_NOT_FOUND|SCHEMA_NOT_FOUND", _CATALOG),
 )
+_FINAL = (_DENIED, _LOGIN, _CATALOG)  # only a person ends these
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE")
 
 
@@ -148,7 +152,8 @@ class DatabricksServer:
 
         Raises:
             ConfigurationError: the connector is not installed.
-            WarehouseError: the warehouse is out of reach, or refused.
+            WarehouseError: the warehouse is out of reach, or refused; WarehouseDenied when it will
+                go on refusing.
         """
         check_driver()
         connection = None
@@ -189,7 +194,8 @@ class DatabricksServer:
         said = _SIGNED.sub("?…", said)
         hint = next((hint for part, hint in _HINTS if re.search(part, said)), _REFUSED)
         text = said[:_LONGEST].rstrip(".")
-        return WarehouseError(f"Databricks ({self.label}) refused: {text}.", hint=hint)
+        kind = WarehouseDenied if hint in _FINAL else WarehouseError
+        return kind(f"Databricks ({self.label}) refused: {text}.", hint=hint)
 
 
 def _close(connection: Any) -> None:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.model.errors import WarehouseDenied, WarehouseError
 from airflow_provider_liftos.transforms.duckdb import connect
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ PATIENCE = 1.0
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _HEADER = 3 * 4096  # DuckDB's main header and its two alternating database headers
+# What is said of files that no waiting makes better.
+_HOPELESS = (
+    "ermission denied", "Read-only file system", "Operation not permitted", "s a directory",
+    "Not a directory", "File exists", "valid DuckDB database", "version number",
+)  # fmt: skip
+_EFFECTIVE = os.access in os.supports_effective_ids
 _LOCKED = ("Could not set lock", "with a different configuration")
 
 # Within one process, connections of different kinds to one file exclude each other too. Keyed by
@@ -97,15 +103,33 @@ class DuckDbFile:
         if not turn.acquire(timeout=self.wait):
             raise self._locked("another thread of this process")
         try:
-            if not read_only and not self.path.exists():
-                self._create()
+            if not read_only:
+                self._check_writable()
+                if not self.path.exists():
+                    self._create()
             with self._connected(deadline, read_only=read_only) as found:
                 yield found
         finally:
             turn.release()
 
+    def _check_writable(self) -> None:
+        """Ask before DuckDB does: it would only find out when it commits, beside the file.
+
+        Raises:
+            WarehouseDenied: the file, or the folder for what belongs to it, may not be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unreadable(error, read_only=False) from error
+        for place, rights, what in (
+            (self.path.parent, os.W_OK | os.X_OK, "folder"),
+            (self.path, os.W_OK, "file"),
+        ):
+            if place.exists() and not os.access(place, rights, effective_ids=_EFFECTIVE):
+                raise self._denied(f"its {what} may not be written")
+
     def _create(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.{uuid4().hex}.new")
         try:
             self._connect(new).close()
@@ -164,6 +188,8 @@ class DuckDbFile:
     def _handle(self, *, read_only: bool) -> Iterator[int]:
         """A handle of our own on the file, which outlives the connection (see above)."""
         try:
+            if self.path.is_dir():
+                raise self._denied("it is a folder")
             handle = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise self._unreadable(error, read_only=read_only) from error
@@ -189,15 +215,30 @@ class DuckDbFile:
             return WarehouseError(
                 f"{self.path} does not exist yet.", hint="Load something first, or prepare it."
             )
+        said = _first_line(str(error))
+        if any(sign in said for sign in _HOPELESS):
+            return self._denied(said)
         return WarehouseError(
-            f"{self.path} cannot be opened: {error}",
-            hint="Check the path, its permissions and the disk; nothing was changed.",
+            f"{self.path} cannot be opened: {said}",
+            hint="Check the path and the disk; nothing was changed.",
+        )
+
+    def _denied(self, why: str) -> WarehouseDenied:
+        """Only a person ends this. Users are told by number, as ``ls -ln`` shows them."""
+        return WarehouseDenied(
+            f"The DuckDB file {self.path} cannot be opened by user {os.geteuid()}: {why}",
+            hint="Nothing was changed. See what lies there and whether that user may write it and"
+            " its folder, or correct the path ([liftos] duckdb_path, or the connection's host).",
         )
 
 
 def waiting_for_turn(path: Path, holder: str, left: float) -> None:
     """Say that somebody else has the file, and how long (seconds) that will be waited for."""
     log.info("%s: waiting for our turn, at most %.0f s; held by %s", path, left, holder)
+
+
+def _first_line(said: str) -> str:
+    return said.strip().partition("\n")[0]
 
 
 def _holder(message: str) -> str:

@@ -12,7 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.errors import (
+    ConfigurationError,
+    WarehouseDenied,
+    WarehouseError,
+)
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error, RawCursor
@@ -36,6 +40,8 @@ _HINTS = {  # by how their code begins
     "42501": "Nothing was changed. Let the role own the schemas and their tables, or give it CREATE"
     " on the database.",
     "25006": "Nothing was changed. Connect to the primary server, with a role that may write.",
+    "53": "Nothing that was published has changed; give the server room or connections, then run"
+    " the task again.",
     "53100": "Nothing that was published has changed; make room on the server's disk, then run the"
     " task again.",
     "55P03": "Nothing was changed; see in pg_stat_activity who holds it, then run the task again.",
@@ -43,6 +49,18 @@ _HINTS = {  # by how their code begins
     "3D": "Nothing was changed; create the database, or correct the connection's schema field.",
     **dict.fromkeys(("08", "40", "57"), _AGAIN),
 }
+# Only a person ends these. A server that is read-only may be one that another takes over from.
+_DENIED = ("42501", "28", "3D")
+# Who is refused while connecting is told so in words alone: libpq keeps no code of it.
+_SAID = {
+    r"database .* does not exist": "3D000",
+    r"permission denied for database": "42501",
+    r"role .* (does not exist|is not permitted to log in)": "28000",
+    r"authentication failed|no password supplied|pg_hba\.conf": "28000",
+    r"too many (clients|connections)|connection slots are reserved": "53300",
+    r"the database system is": "57P03",
+}
+_FATAL = re.compile(r".*?FATAL: +", re.DOTALL)
 
 
 Begin: TypeAlias = "Callable[[], AbstractContextManager[PostgresSession]]"
@@ -87,9 +105,10 @@ class PostgresServer:
 
     @property
     def label(self) -> str:
-        """Database and host."""
+        """Database and host, and as whom."""
         given = self.parameters
-        return f"{given.get('dbname', 'postgres')} at {given.get('host') or 'this host'}"
+        place = f"{given.get('dbname', 'postgres')} at {given.get('host') or 'this host'}"
+        return f"{place} as {given['user']}" if given.get("user") else place
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[PostgresSession]:
@@ -106,7 +125,8 @@ class PostgresServer:
 
         Raises:
             ConfigurationError: the driver is not installed.
-            WarehouseError: the server is out of reach, or refused.
+            WarehouseError: the server is out of reach, or refused; WarehouseDenied when it will
+                go on refusing.
         """
         _check_driver()
         from psycopg import Error
@@ -143,9 +163,13 @@ class PostgresServer:
     def refused(self, error: Error) -> WarehouseError:
         """Our error for the driver's: its first line, without the detail that quotes rows."""
         said = error.diag.message_primary or (str(error).strip() or type(error).__name__)
-        state = error.sqlstate or "08"
-        hint = next((hint for start, hint in _HINTS.items() if state.startswith(start)), _REFUSED)
-        return WarehouseError(f"Postgres ({self.label}) refused: {_line(said)}.", hint=hint)
+        state = error.sqlstate or _state(said)
+        if error.sqlstate is None and not state.startswith("08"):
+            said = _FATAL.sub("", said, count=1)
+        hints = sorted(_HINTS, key=len, reverse=True)
+        hint = next((_HINTS[start] for start in hints if state.startswith(start)), _REFUSED)
+        kind = WarehouseDenied if state.startswith(_DENIED) else WarehouseError
+        return kind(f"Postgres ({self.label}) refused: {_line(said)}.", hint=hint)
 
 
 def known_parameters() -> set[str]:
@@ -164,6 +188,11 @@ def _check_driver() -> None:
             "The Postgres driver is not installed.",
             hint="Install airflow-provider-liftos[postgres].",
         ) from error
+
+
+def _state(said: str) -> str:
+    """The code of a refusal that was told without one; that of a broken connection for others."""
+    return next((state for words, state in _SAID.items() if re.search(words, said)), "08006")
 
 
 def _line(said: str) -> str:

@@ -9,6 +9,7 @@ no virtual warehouse awake.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.errors import (
+    ConfigurationError,
+    WarehouseDenied,
+    WarehouseError,
+)
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -29,6 +34,7 @@ _IDLE_SECONDS = 60.0
 _LONGEST = 400  # characters of a refusal that are shown
 _REFUSED = "Nothing that was published has changed."
 _AGAIN = "Nothing that was published has changed; run the task again."
+_CONNECTING = 250001
 _HINTS: Mapping[int, str] = {
     # The codes of the server and of its client, by the vendor's documentation and seen.
     606: "Nothing was changed; name a virtual warehouse in the connection's extra.",
@@ -36,15 +42,27 @@ _HINTS: Mapping[int, str] = {
     3001: "Nothing was changed; give the role what it lacks on the database, its schemas and their"
     " tables, or name another role in the connection's extra.",
     90105: "Nothing was changed; name a database in the connection's extra.",
-    250001: "Nothing was changed; see whether the account, its address and the login are right, and"
-    " whether it can be reached from here.",
+    _CONNECTING: "Nothing was changed; see whether the account, its address and the login are"
+    " right, and whether it can be reached from here.",
 }
+_LOGIN = (
+    "Nothing was changed; correct the connection's login, its password, key or token, its role, or"
+    " the account's network policy."
+)
+# Who is refused while connecting is told so in words alone, by the code of a lost connection.
+_LOGIN_SAYS = re.compile(
+    r"username or password|JWT token is invalid|[Ii]nvalid OAuth|[Rr]ole .*(connect string|granted"
+    r"|Access Token)|not allowed to access Snowflake|user .*(locked|disabled)|disabled user",
+    re.IGNORECASE,
+)
+_DENIED = (606, 2003, 2043, 3001, 90105)  # only a person ends these
+_DENIED_STATES = ("42501", "02000", "42S02")
 _OF_STATES: Mapping[str, str] = {
     "42501": _HINTS[3001],
     "02000": "Nothing was changed; correct database, schema or role of the connection.",
     "42S02": "Nothing was changed; correct database, schema or role of the connection.",
     "57014": _AGAIN,  # cancelled, or waited for too long
-    "08001": _HINTS[250001],
+    "08001": _HINTS[_CONNECTING],
 }
 
 
@@ -82,7 +100,8 @@ class SnowflakeAccount:
 
         Raises:
             ConfigurationError: the driver is not installed, or the connection names no database.
-            WarehouseError: Snowflake is out of reach, or refused.
+            WarehouseError: Snowflake is out of reach, or refused; WarehouseDenied when it will go
+                on refusing.
         """
         _check_driver()
         from snowflake.connector.errors import Error
@@ -92,8 +111,9 @@ class SnowflakeAccount:
             connection = self._taken() or self._connect()
             yield SnowflakeSession(connection)
         except Error as error:
+            who = _who(connection)
             self._close(connection)
-            raise refused(error) from error
+            raise refused(error, who) from error
         except BaseException:
             self._close(connection)
             raise
@@ -127,14 +147,22 @@ class SnowflakeAccount:
         return taken
 
     def _connect(self) -> SnowflakeConnection:
-        import snowflake.connector
-
         given = dict(self.parameters())
         if not given.get("database"):
             raise ConfigurationError(
                 "the Snowflake connection names no database",
                 hint="Put database, and warehouse and role, into the connection's extra.",
             )
+        from snowflake.connector.errors import Error
+
+        try:
+            return self._opened(given)
+        except Error as error:
+            raise refused(error, _named(given)) from error
+
+    def _opened(self, given: Mapping[str, Any]) -> SnowflakeConnection:
+        import snowflake.connector
+
         return snowflake.connector.connect(
             **{
                 "login_timeout": _LOGIN_SECONDS,
@@ -155,15 +183,30 @@ class SnowflakeAccount:
                 connection.close(retry=False)
 
 
-def refused(error: Error) -> WarehouseError:
-    """Our error for the driver's, as one line."""
+def refused(error: Error, who: str = "") -> WarehouseError:
+    """Our error for the driver's, as one line; ``who`` is whom it refused, and where."""
     said = " ".join(str(error.raw_msg or error.msg or type(error).__name__).split())
     said = said.removeprefix("SQL compilation error: ")
     number = error.errno if isinstance(error.errno, int) else -1
-    hint = _HINTS.get(number) or _OF_STATES.get(error.sqlstate or "", _REFUSED)
-    return WarehouseError(
-        f"Snowflake refused: {said[:_LONGEST].rstrip('.')} ({number:06d}).", hint=hint
+    login = number == _CONNECTING and _LOGIN_SAYS.search(said)
+    state = "" if login else error.sqlstate or ""
+    hint = _LOGIN if login else _HINTS.get(number) or _OF_STATES.get(state, _REFUSED)
+    denied = login or number in _DENIED or state in _DENIED_STATES
+    place = f"Snowflake ({who})" if who else "Snowflake"
+    return (WarehouseDenied if denied else WarehouseError)(
+        f"{place} refused: {said[:_LONGEST].rstrip('.')} ({number:06d}).", hint=hint
     )
+
+
+def _who(connection: SnowflakeConnection | None) -> str:
+    """Whom a connection is for, as it says itself."""
+    names = ("account", "database", "role")
+    return _named({name: getattr(connection, name, None) for name in names})
+
+
+def _named(given: Mapping[str, Any]) -> str:
+    place = "/".join(str(given[name]) for name in ("account", "database") if given.get(name))
+    return f"{place} as role {given['role']}" if given.get("role") else place
 
 
 def _settings(wait: float) -> dict[str, Any]:

@@ -197,8 +197,10 @@ def test_a_statement_that_is_refused_leaves_old_rows(lab, monkeypatch, part):
         patch.setattr(SnowflakeCursor, "execute", refusing)
         with pytest.raises(WarehouseError) as refused:
             lab.warehouse.publish(done, "b", ORG, NOON)
+    given = lab.warehouse._account.parameters()
+    place = f"{given['account']}/{given['database']}"
     assert str(refused.value) == (
-        "Snowflake refused: SQL access control error: Insufficient privileges on table (003001)."
+        f"Snowflake ({place}) refused: SQL access control error: Insufficient privileges on table (003001)."
         " Nothing was changed; give the role what it lacks on the database, its schemas and their"
         " tables, or name another role in the connection's extra."
     )
@@ -211,7 +213,7 @@ def test_who_is_out_of_reach_is_told_in_one_line_without_secrets(snowflake):
     given = {**snowflake, "port": 1, "password": "s3cret", "login_timeout": 2, "network_timeout": 2}
     with pytest.raises(WarehouseError) as refused:
         snowflake_server.warehouse_at(given).prepare()
-    assert re.fullmatch(r"Snowflake refused: [^\n]* \(250001\)\. Nothing was changed; see [^\n]*",
+    assert re.fullmatch(r"Snowflake \([^\n]*\) refused: [^\n]* \(250001\)\. Nothing was changed; see [^\n]*",
                         str(refused.value))  # fmt: skip
     assert "s3cret" not in str(refused.value) + repr(refused.value.__cause__)
 
