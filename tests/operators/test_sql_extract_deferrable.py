@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from airflow_provider_liftos.operators.outcome import TaskFailed
 from airflow_provider_liftos.state.ledger import Ledger
 from airflow_provider_liftos.state.tables import statements
 from tests.operators.deferred import Databricks, Snowflake, Stints, fill, fired, staged
-from tests.operators.sources import Run, day, row
+from tests.operators.sources import COLUMNS, Run, day, row
 from tests.warehouses import snowflake_server
 
 ROWS = [row(0), row(0, "bü🛒 it's", cost="123456789012.123456"), row(1, cost="0.000001"),
@@ -221,6 +224,20 @@ async def test_a_retry_goes_on_with_what_runs(warehouse: Warehouse, run: Run) ->
     assert len(warehouse.texts) == len(set(warehouse.texts))
 
 
+async def test_what_was_ended_since_an_earlier_try_is_submitted_again(
+    warehouse: Warehouse, run: Run
+) -> None:
+    run.params = {"since": day(0), "until": day(1)}
+    warehouse.busy(9)
+    stints = Stints(run)
+    stints.stint()
+    warehouse.cancel_all()
+    warehouse.busy(0)
+    stints.try_number = 2
+    assert stints.stint()["rows"] == 3
+    assert len(warehouse.texts) == len(set(warehouse.texts)) + 1
+
+
 async def test_a_clear_ends_what_runs_and_begins_anew(warehouse: Warehouse, run: Run) -> None:
     run.params = {"since": day(0), "until": day(1)}
     warehouse.busy(9)
@@ -301,6 +318,49 @@ def test_files_and_other_databases_are_not_deferred(run: Run) -> None:
         run.extract(deferrable=True, sql="", path="/x.csv", conn_id=None)
     run._environment.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
     assert run.extract()["rows"] == 1
+
+
+DAG = """
+from airflow_provider_liftos.operators import sql_extract
+from airflow_provider_liftos.operators.sql_pipeline import SqlPipeline
+sql_extract._PATIENCE = 0
+dag = SqlPipeline(conn_id="shop", sql="SELECT * FROM spend", columns={columns}, currency="EUR",
+                  cursor="changed", deferrable=True).dag("shop", schedule=None)
+"""
+TEST_RUN = """
+import sys
+from airflow.dag_processing.dagbag import DagBag
+print(DagBag(sys.argv[1]).dags["shop"].test().state)
+"""
+
+
+@pytest.mark.full
+def test_a_dag_of_airflows_own_waits_and_publishes(run: Run, tmp_path: Path) -> None:
+    made = Databricks(run)
+    with made.served():
+        fill(made, ROWS)
+        made.busy(1)
+        dags = tmp_path / "dags"
+        dags.mkdir()
+        (dags / "shop.py").write_text(DAG.format(columns=COLUMNS))
+        env = {
+            **os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}",
+        }  # fmt: skip
+        airflow = ["-m", "airflow"]
+        for command in (
+            [*airflow, "db", "migrate"], [*airflow, "dags", "reserialize"],
+            ["-c", TEST_RUN, str(dags)],
+        ):  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, *command], env=env, cwd=tmp_path, timeout=240,
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert done.stdout.strip().endswith("success"), done.stdout[-3000:]
+        assert len(made.texts) == len(set(made.texts)) == 4
+    assert len(run.seen()) == 4
 
 
 def test_what_the_deployment_defers_is_deferred(
