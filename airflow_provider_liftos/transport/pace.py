@@ -196,8 +196,14 @@ class Pace:
         return min(calls, self._caps.get(limit.option, calls))
 
     def _limit_key(self, scope: str, account: str | None) -> str:
-        owner = account if scope == "account" else self._credentials.conn_id
+        owner = account if scope == "account" else self._app()
         return f"{self._platform.name}/{scope}/{owner}"
+
+    def _app(self) -> str:
+        """Connections of one app share its limits; of an unknown app, each has its own."""
+        credentials = self._credentials
+        known = credentials.options.get(self._platform.app) if self._platform.app else None
+        return str(known or credentials.conn_id)
 
     # -- after an answer ------------------------------------------------------------------------
 

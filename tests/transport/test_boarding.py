@@ -13,7 +13,7 @@ from airflow_provider_liftos.transport.boarding import Seats, until_next_look
 from airflow_provider_liftos.transport.flow import arun, run
 from tests.transport.conftest import Caller, Script, answer, refusal
 
-APP = "meta/app/meta_test/concurrent_requests"
+APP = "meta/app/1001/concurrent_requests"
 ACCOUNT = "meta/account/501/concurrent_requests_per_account"
 REQUEST = Request(method="GET", path="x", account="501")
 OK = answer({"data": []})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_liftos.model.errors import Throttled, Unavailable
-from airflow_provider_liftos.model.platform import Limit
+from airflow_provider_liftos.model.platform import Limit, Platform
 from airflow_provider_liftos.model.wire import Lane, Request, Response
+from airflow_provider_liftos.platforms import get, names
 from airflow_provider_liftos.resilience.backoff import CONVERSIONS, EXTRACTION
 from airflow_provider_liftos.resilience.breaker import Breaker
 from airflow_provider_liftos.resilience.budget import RetryBudget
@@ -19,6 +21,8 @@ from airflow_provider_liftos.resilience.limiter import Limiter
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.transport.flow import run
+from airflow_provider_liftos.transport.pace import Pace
+from tests.engine.harness import credentials
 from tests.resilience import shop
 from tests.transport.conftest import NOW, Script, answer
 
@@ -151,6 +155,23 @@ def test_a_platform_that_is_unwell_is_not_asked_many_times_as_often(world: World
             run(session.call(Request(method="GET", path="x"), bytes), script, world.sleep)
     assert len(script.sent) <= (100 + 10) / 0.8 + 1
     assert session.usage.resent == len(script.sent) - 100
+
+
+def test_connections_of_one_app_share_its_limits_and_others_have_their_own(world: World) -> None:
+    def keys(platform: Platform, conn_id: str, **options: Any) -> set[str]:
+        given = replace(credentials("http://127.0.0.1:1", platform, {}), conn_id=conn_id)
+        given = replace(given, options={**given.options, **options})
+        pace = Pace(platform, given, world.limiter, world.clock.now, print)
+        places = pace.places(Request(method="GET", path="x"))
+        return {place.key for place in places}
+
+    for name in names():
+        platform = get(name)
+        assert platform.app in {field.name for field in platform.conn_fields}
+        old, new = (keys(platform, conn, **{platform.app: "77"}) for conn in ("old", "new"))
+        assert old == new != set()
+        assert not old & keys(platform, "old", **{platform.app: "78"})
+        assert not keys(platform, "old") & keys(platform, "new")
 
 
 def test_an_accounts_retries_do_not_use_up_anothers() -> None:
