@@ -13,7 +13,8 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -44,6 +45,8 @@ VOLUME = "load_files"
 _SIZES = Sizes(rows=4_000_000, slices=400, years=1)
 # A turn is renewed before every statement; one statement must not take longer.
 _LEASE_SECONDS = 300.0
+_LEFT_BEHIND = 86_400  # seconds after which nobody will come back for the files of a load
+_PLACE = re.compile(r"load_(\d+)_[0-9a-f]{16}/?")
 _CREATED = re.compile(r"CREATE TABLE IF NOT EXISTS (`[^`]+`\.`([^`]+)`)")
 
 
@@ -54,6 +57,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
     take turns; without them (a person's own script) only Delta Lake's refusals are left. ``volume``
     is a path ``/Volumes/catalog/schema/volume``; empty: one of the audit schema, which is made.
     ``wait`` (seconds) bounds how long others may be in the way, ``label`` names it in messages.
+    ``clock`` tells epoch seconds.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         volume: str = "",
         label: str = "warehouse",
         wait: float = 420.0,
+        clock: Callable[[], float] = time.time,
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(CAPABILITIES, _SIZES, **settings)
@@ -71,6 +76,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         self._leases = leases
         self._volume = volume.rstrip("/")
         self._wait = wait
+        self._clock = clock
 
     def prepare(self) -> None:
         """Create schemas, tables, the volume and missing columns, and bring the views up to date.
@@ -115,6 +121,30 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         session.execute(f"CREATE VOLUME IF NOT EXISTS {self.layout.audit(VOLUME)}")
         [(catalog,)] = session.execute("SELECT current_catalog() AS catalog")
         return f"/Volumes/{catalog}/{self.layout.audit_schema}/{VOLUME}"
+
+    def compact(self) -> Mapping[str, int]:
+        """Remove what killed loads left in the volume, when it is a day old; how many files.
+
+        Only files are touched that are named as ours: the volume may be shared.
+        """
+        self._prepare_once()
+        removed = 0
+        with self._server.session() as session:
+            for place in self._left_behind(session):
+                ours = {f"{table.name}/" for table in ddl.audit_tables()}
+                for folder in ours.intersection(_listed(session, place)):
+                    file = folder.replace("/", ".parquet")
+                    if file in _listed(session, f"{place}/{folder}".rstrip("/")):
+                        text = CAPABILITIES.text(f"{place}/{folder}{file}")
+                        session.execute(f"REMOVE {text}")
+                        removed += 1
+        return {"files_removed": removed} if removed else {}
+
+    def _left_behind(self, session: DatabricksSession) -> Iterator[str]:
+        for name in _listed(session, self._volume):
+            made = _PLACE.fullmatch(name)
+            if made and int(made[1]) < self._clock() - _LEFT_BEHIND:
+                yield f"{self._volume}/{name.rstrip('/')}"
 
     @contextmanager
     def _write(self, *turns: Turn) -> Iterator[DatabricksSession]:
@@ -189,7 +219,8 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         filled = sorted((one for one in near if one.paths), key=lambda one: one.part.table.name)
         if filled:
             self._prepare_once()
-        place, sent = f"{self._volume}/{secrets.token_hex(16)}", dict[str, str]()
+        name = f"load_{int(self._clock())}_{secrets.token_hex(8)}"
+        place, sent = f"{self._volume}/{name}", dict[str, str]()
         with tempfile.TemporaryDirectory(prefix="liftos-") as folder:
             try:
                 if filled:
@@ -214,7 +245,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
             session.execute(_copy(self.layout.audit(table.name), table, path))
 
     def _remove(self, paths: Sequence[str]) -> None:
-        """Best effort: what stays is in nobody's way."""
+        """Best effort: what stays is in nobody's way, and goes with the next ``compact``."""
         if not paths:
             return
         try:
@@ -223,6 +254,11 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
                     session.execute(f"REMOVE {CAPABILITIES.text(path)}")
         except WarehouseError as error:
             log.warning("Files of a load stay in the volume %s: %s", self._volume, error.message)
+
+
+def _listed(session: DatabricksSession, folder: str) -> list[str]:
+    """Names in a folder; those of folders end in a slash. At most 1,001, Databricks says."""
+    return [str(row[1]) for row in session.execute(f"LIST {CAPABILITIES.text(folder + '/')}")]
 
 
 def _put(path: Path, to: str) -> str:

@@ -106,19 +106,24 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
                         snowflake_load.send(session, self.layout, cargo)
                 of = {cargo.table.name: cargo for cargo in cargoes}
                 yield [_carried(one, of[one.part.table.name]) if one.paths else one for one in near]
-            finally:
-                self._drop(cargoes)
+            except BaseException:
+                self._drop(cargoes, files=True)  # COPY purges only what it has loaded
+                raise
+            self._drop(cargoes)
 
     def _bring(self, session: SnowflakeSession, arrived: Sequence[LocalSlice]) -> None:
         tables = {one.paths[0]: (one.part.table, one.columns) for one in arrived}
         for loading, (table, columns) in tables.items():
             session.execute(snowflake_load.insert(self.layout, table, columns, loading))
 
-    def _drop(self, cargoes: Sequence[Cargo]) -> None:
+    def _drop(self, cargoes: Sequence[Cargo], *, files: bool = False) -> None:
         """Best effort: what stays is dropped a day later, when tables are looked at again."""
         try:
             with self._account.session() as session:
                 for cargo in cargoes:
+                    if files:
+                        path = snowflake_ddl.stage_path(self.layout, cargo.name)
+                        session.execute(f"REMOVE {path}")
                     session.execute(f"DROP TABLE IF EXISTS {self.layout.audit(cargo.name)}")
         except WarehouseError as error:
             log.warning("Tables of a load stay in the audit schema for a day: %s", error.message)

@@ -55,7 +55,7 @@ def sandbox(warehouse: Asked) -> Iterator[DatabricksSandbox]:
 def plain(sql: str) -> str:
     """Without what is another one each time."""
     sql = re.sub(r"PUT '[^']*/", "PUT '/folder/", sql)
-    return re.sub(r"/load_files/[0-9a-f]{32}/", "/load_files/<attempt>/", sql)
+    return re.sub(r"/load_files/load_\d+_[0-9a-f]{16}/", "/load_files/<attempt>/", sql)
 
 
 def spend(warehouse: Any) -> list[tuple]:
@@ -290,6 +290,32 @@ def test_files_travel_through_a_place_of_the_attempt_and_are_gone_behind_it(lab,
     assert len(places) == 3
     assert sandbox.volumes == []
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(2,)]
+
+
+@pytest.mark.parametrize("volume", ["", "/Volumes/main/raw/landing"])
+def test_files_that_killed_loads_left_are_removed_a_day_later(lab, sandbox, volume):
+    now = NOON
+    made = warehouse_at(sandbox, volume=volume, clock=lambda: now)
+    done = lab.staged(report_slice(), both("5"))
+    made.prepare()
+    theirs = sandbox.lakehouse.file(f"{made._volume}/load_1_00/performance/performance.parquet")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"not ours: the name is another one")
+    sandbox.fail("COPY INTO", "[INTERNAL_ERROR] dies here")
+    sandbox.fail("REMOVE", "[INTERNAL_ERROR] and is not able to clean up")
+    with pytest.raises(WarehouseError, match="dies here"):
+        made.load(manifest(done))
+    sandbox.revive()
+    assert len(sandbox.volumes) == 2
+    now += 86_400
+    assert made.compact() == {}
+    now += 1
+    assert made.compact() == {"files_removed": 1}
+    assert [path.rpartition("/load_1_00/")[2] for path in sandbox.volumes] == [
+        "performance/performance.parquet"
+    ]
+    assert made.compact() == {}
+    theirs.unlink()
 
 
 def test_a_volume_of_ones_own_is_used(lab, sandbox):

@@ -173,6 +173,7 @@ def test_rows_that_do_not_arrive_stop_the_load_and_nothing_stays(lab, sent, monk
     with pytest.raises(WarehouseError, match="loaded 0 of 1 rows of performance"):
         lab.warehouse.load(manifest(done))
     assert sent[-1].startswith('DROP TABLE IF EXISTS "LIFTOS_AUDIT"."LOAD_')
+    assert sent[-2].startswith('REMOVE @"LIFTOS_AUDIT"."LOAD_FILES"/load_')
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
 
 

@@ -12,7 +12,7 @@ INFORMATION = "_information"
 """Schema that holds what ``information_schema`` shows in Databricks."""
 
 _STAGING = re.compile(
-    r"\s*(?:(?P<put>PUT)\s+'(?P<local>(?:[^'\\]|\\.)*)'\s+INTO|(?P<remove>REMOVE))"
+    r"\s*(?:(?P<put>PUT)\s+'(?P<local>(?:[^'\\]|\\.)*)'\s+INTO|(?P<other>REMOVE|LIST))"
     r"\s+'(?P<path>(?:[^'\\]|\\.)*)'\s*(?P<overwrite>OVERWRITE)?\s*;?\s*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -47,7 +47,7 @@ def plan(statement: str) -> Plan:
     staging = _STAGING.fullmatch(statement)
     if staging:
         return Plan(
-            kind="put" if staging["put"] else "remove",
+            kind=(staging["put"] or staging["other"]).lower(),
             path=_unescaped(staging["path"]),
             local=_unescaped(staging["local"] or ""),
             overwrite=bool(staging["overwrite"]),

@@ -143,6 +143,8 @@ class Lakehouse:
     def _carry_out(self, what: Plan, parameters: list[Any]) -> Answer:
         if what.kind in ("put", "remove"):
             return self._stage(what)
+        if what.kind == "list":
+            return self._list(what.path)
         if what.kind == "nothing":
             return _counted(None)
         with self._cursor() as cursor:
@@ -248,6 +250,25 @@ class Lakehouse:
             staging=Staging(operation=what.kind.upper(), path=what.path, local=what.local)
         )
 
+    def _list(self, path: str) -> Answer:
+        """LIST: what lies immediately in a folder of a volume; folders end in a slash."""
+        import pyarrow as pa
+
+        folder = self.folder(path)
+        if not folder.exists():
+            raise Refused(f"[PATH_NOT_FOUND] Path does not exist: {path}. SQLSTATE: 42K03")
+        there = sorted(folder.iterdir())
+        names = [f"{one.name}/" if one.is_dir() else one.name for one in there]
+        sizes = [0 if one.is_dir() else one.stat().st_size for one in there]
+        moments = [int(one.stat().st_mtime * 1000) for one in there]
+        columns = {
+            "path": pa.array([f"dbfs:{path.rstrip('/')}/{name}" for name in names], pa.string()),
+            "name": pa.array(names, pa.string()),
+            "size": pa.array(sizes, pa.int64()),
+            "modification_time": pa.array(moments, pa.int64()),
+        }
+        return Answer(table=pa.table(columns))
+
     def file(self, path: str) -> Path:
         """Where a file of a volume lies.
 
@@ -264,7 +285,7 @@ class Lakehouse:
         for start, place in self.stores.items():
             if path.startswith(start):
                 return place / path.removeprefix(start).strip("/")
-        return self.file(path.rstrip("/") + "/.").parent
+        return self.file(path.rstrip("/") + "/.")
 
 
 _WRITES: Mapping[str, Callable[[Lakehouse, Any, Plan, list[Any]], Answer]] = {
