@@ -149,9 +149,21 @@ def _told(late: timedelta) -> str:
 
 
 def _still_asked(found: Sequence[Age], now: datetime) -> Iterator[Age]:
+    """Without what others of its account have left behind by more than ``RETIRED``.
+
+    Listings that come are no sign that a report is asked for no more, only other reports are.
+    """
     for of_account in _grouped(found).values():
-        someone = any(age.late(now) <= RETIRED for age in of_account)
-        yield from (age for age in of_account if not someone or age.late(now) <= RETIRED)
+        living = [age for age in of_account if age.late(now) <= RETIRED]
+        reported = any(not _lists(age) for age in living)
+        yield from (
+            age for age in of_account if age in living or not (living if _lists(age) else reported)
+        )
+
+
+def _lists(age: Age) -> bool:
+    """Whether it is a listing of entities."""
+    return isinstance(age.newest, datetime)
 
 
 def _accounts(warehouse: Reader, org_id: str, platform: str) -> dict[str, tuple[str, str, bool]]:

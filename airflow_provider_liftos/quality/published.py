@@ -85,9 +85,9 @@ def expected_days(
     )
     expected: dict[Key, date] = {}
     for age in found:
-        report, of_level, level = age.name.rpartition(":")
-        if not of_level or isinstance(age.newest, datetime):
+        if isinstance(age.newest, datetime):
             continue  # a listing of entities
+        report, _, level = age.name.rpartition(":")
         late = age.late(now)
         days = late.days + 1 if late > timedelta() else 0
         newest = min(window.until, age.newest + timedelta(days=days))

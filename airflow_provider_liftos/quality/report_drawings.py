@@ -7,7 +7,7 @@ from math import floor, pi
 
 from airflow_provider_liftos.quality.score import LEVELS
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 220, 34, 12, 10, 24
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 220, 52, 12, 14, 28
 _RADIUS = 52
 
 

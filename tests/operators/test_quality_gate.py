@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 
 import duckdb
 import pytest
@@ -109,6 +110,22 @@ def test_a_gate_runs_alone_over_what_is_published(liftos):
     assert run.gate()["failed"] > told["failed"]
     with pytest.raises(AirflowFailException, match="published data does not pass the audit"):
         run.gate(on_block="fail")
+
+
+def test_alone_it_misses_days_that_stopped_coming(liftos):
+    run = Gate(liftos)
+    loaded, planned = run.loaded_run()
+    run.published(run.gate(loaded, planned))
+    run.gate()
+    fresh = {row["status"] for row in run.results(rule="data_fresh", report="basic")}
+    assert "failed" not in fresh
+    for table in ("performance", "loads"):
+        run.warehouse(f"UPDATE liftos.{table} SET date = date - 10")
+    run.params["since"] = str(date.fromisoformat(run.params["since"]) - timedelta(days=10))
+    run.gate()
+    late = run.results(rule="data_fresh", report="basic", status="failed")
+    assert {row["account_id"] for row in late} == set(run.params["accounts"])
+    assert all("later days were never published" in row["observed"] for row in late)
 
 
 def test_nothing_published_has_no_score(liftos):

@@ -127,6 +127,14 @@ def test_reports_that_nobody_asks_for_any_more_are_not_waited_for(scene: Scene) 
     assert [age.name for age in look(scene, now=later)] == ["basic:campaign"]
 
 
+def test_listings_that_come_are_no_sign_that_reports_are_asked_for_no_more(scene: Scene) -> None:
+    known(scene)
+    later = NOW + timedelta(days=14)
+    basic(scene, NEWEST)
+    scene.published(later.date(), report="ads", level="snapshot", load="b", hours=24 * 14)
+    assert [age.name for age in look(scene, now=later)] == ["ads", "basic:campaign"]
+
+
 def test_an_account_of_which_nothing_comes_is_waited_for_however_long(scene: Scene) -> None:
     known(scene)
     basic(scene)
