@@ -23,8 +23,8 @@ from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 _LOADED = ("org_id", "platform", "report", "account_id")
 
 
-def publish_entities(job: Job, table_name: str) -> Published:
-    """Publish one snapshot; call it inside one transaction. Its audit rows are left to the caller.
+def publish_entities(job: Job) -> Published:
+    """Publish one snapshot; call it inside one transaction.
 
     The same snapshot again, or one older than what is published, changes nothing.
 
@@ -33,7 +33,7 @@ def publish_entities(job: Job, table_name: str) -> Published:
         WarehouseError: the slice failed, repeats an id, has others' rows, or is not loaded.
     """
     expected = check_publishable(job)
-    snapshot = _Snapshot(job=job, table=_entity(table_name))
+    snapshot = _Snapshot(job=job, table=_entity(job.table))
     staged = snapshot.count_staged()
     mine, newer = snapshot.published_before()
     alive = snapshot.count_alive()
@@ -241,7 +241,7 @@ class _Snapshot:
             job.session,
             job.layout,
             LOADS.name,
-            key & Predicate(sql=f"{self._name('date')} = ?", params=(day,)),
+            [key & Predicate(sql=f"{self._name('date')} = ?", params=(day,))],
             {name: f"g.{self._name(name)}" for name in given},
             f"FROM (SELECT {casts}) AS g",
             tuple(given.values()),

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import StagingError, WarehouseError
-from airflow_provider_liftos.warehouses.contract import Layout, Session
+from airflow_provider_liftos.warehouses.contract import Layout, Note, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +25,28 @@ class Predicate:
         )
 
 
+def either(predicates: Sequence[Predicate]) -> Predicate:
+    """Any of them; of none, nothing."""
+    if len(predicates) == 1:
+        return predicates[0]
+    return Predicate(
+        sql=" OR ".join(f"({one.sql})" for one in predicates) or "1 = 0",
+        params=tuple(value for one in predicates for value in one.params),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One slice to publish, inside one transaction."""
+    """One slice to publish into a table, inside a transaction; ``note`` hears what it restates."""
 
     session: Session
     layout: Layout
     result: SliceResult
+    table: str
     load_id: str
     org_id: str
     now: float
+    note: Note | None = None
 
     @property
     def as_of(self) -> datetime:

@@ -1,16 +1,17 @@
-"""Publishing a slice of a report: its declared days are replaced, in one transaction.
+"""Publishing slices of reports: their declared days are replaced, in one transaction.
 
 What is replaced is exactly (org, platform, account, report, level, declared dates). A day that is
 empty in the slice is emptied; a day that newer data already holds is left as it is.
 
-Where every statement commits by itself, one of them replaces the rows; ``loads`` follows, and the
-rows under audit go last. Whoever dies in between leaves old rows or new ones, and ends it by doing
-it again.
+Where every statement commits by itself, one of them replaces a slice's rows; ``loads`` follows, and
+the rows under audit go last. Whoever dies in between leaves old rows or new ones, and ends it by
+doing it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -18,9 +19,15 @@ from typing import TypeAlias
 
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW
 from airflow_provider_liftos.model.unified import LOADS, PERFORMANCE
-from airflow_provider_liftos.warehouses.contract import Note, Published, Restatement
+from airflow_provider_liftos.warehouses.contract import Published, Restatement
 from airflow_provider_liftos.warehouses.history import publish_entities
-from airflow_provider_liftos.warehouses.job import Job, Predicate, check_publishable, instant
+from airflow_provider_liftos.warehouses.job import (
+    Job,
+    Predicate,
+    check_publishable,
+    either,
+    instant,
+)
 from airflow_provider_liftos.warehouses.replacing import replace_rows
 
 RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", "clicks")
@@ -29,75 +36,119 @@ Sums: TypeAlias = dict[tuple[date, str], tuple[Decimal | None, ...]]
 """(day, attribution window) -> sums of RESTATED_METRICS."""
 
 
-def publish(job: Job, table: str | None, note: Note | None) -> Published:
-    """Publish a slice of a report, or an account's entities; call it inside one transaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What becomes of a slice: days that its rows replace, and what that means.
 
-    ``table`` is where the entities go, None for their own. ``note`` hears of restated days before
-    they are committed. Raises what ``publish_report`` and ``publish_entities`` raise.
+    ``whole`` says that these are all of its days. ``lead`` is the attribution window whose sums
+    stand for a day.
     """
-    if job.result.slice.report is None:
-        return publish_entities(job, table or job.result.table)
-    return publish_report(job, note)
+
+    job: Job
+    key: Predicate
+    dates: tuple[date, ...]
+    whole: bool
+    lead: str
+    published: Published
+
+    @property
+    def days(self) -> Predicate:
+        """Days that are replaced."""
+        return _in_dates(self.job, self.dates)
+
+    @property
+    def staged(self) -> Predicate:
+        """Rows under audit that come in their place."""
+        return self.job.mine if self.whole else self.job.mine & self.days
 
 
-def publish_report(job: Job, note: Note | None = None) -> Published:
-    """Publish one slice of a report; call it inside one transaction.
+def publish(jobs: Sequence[Job]) -> list[Published]:
+    """Publish slices of one load, no two of which have a day of a report in common.
 
-    Its audit rows are left to the caller. Publishing it again, when they are gone, changes nothing.
-    ``note`` hears of restated days before a row is changed.
+    Call it inside one transaction. Their audit rows are left to the caller. Raises what
+    ``publish_reports`` and ``publish_entities`` raise.
+    """
+    done = iter(publish_reports([job for job in jobs if job.result.slice.report]))
+    return [next(done) if job.result.slice.report else publish_entities(job) for job in jobs]
+
+
+def publish_reports(jobs: Sequence[Job]) -> list[Published]:
+    """Publish slices of reports; notes hear of restated days before a row is changed.
+
+    Publishing a slice again, when its audit rows are gone, changes nothing.
 
     Raises:
-        WarehouseError: the slice failed, has rows it did not declare, or is not loaded.
+        WarehouseError: a slice failed, has rows it did not declare, or is not loaded.
     """
+    plans = [_plan(job) for job in jobs]
+    if moving := [plan for plan in plans if plan.dates]:
+        _replace(moving)
+        for plan in moving:
+            _note_loads(plan)
+    return [plan.published for plan in plans]
+
+
+def _plan(job: Job) -> _Plan:
     expected = check_publishable(job)
     key = _key(job)
     declared = tuple(job.result.slice.window.dates())
     staged = _count_staged(job, key & _between(job, declared[0], declared[-1]))
     settled, newer = _published_before(job, key, declared)
-    if staged != expected:
-        if staged or not set(declared) <= settled | newer:
-            raise job.error(
-                f"the audit schema holds {staged} of its {expected} rows.",
-                hint="Load the manifest again, then publish.",
-            )
-        rows = _count(job, key & _in_dates(job, declared))
-        return Published(rows_before=rows, rows_after=rows, dates_skipped=tuple(sorted(newer)))
-    dates = tuple(day for day in declared if day not in newer)
-    published = _replace(job, key, dates, note)
-    kept = _count(job, key & _in_dates(job, sorted(newer))) if newer else 0
-    return Published(
-        rows_before=published.rows_before + kept,
-        rows_after=published.rows_after + kept,
-        dates_published=dates,
-        dates_skipped=tuple(sorted(newer)),
-        restated=published.restated,
+    if staged == expected:
+        dates = tuple(day for day in declared if day not in newer)
+        kept = tuple(sorted(newer))
+    elif staged or not set(declared) <= settled | newer:
+        raise job.error(
+            f"the audit schema holds {staged} of its {expected} rows.",
+            hint="Load the manifest again, then publish.",
+        )
+    else:
+        dates, kept = (), declared
+    rows = _count(job, key & _in_dates(job, kept)) if kept else 0
+    before, after, lead, restated = (
+        _change(job, key, _in_dates(job, dates)) if dates else (0, 0, DEFAULT_WINDOW, ())
+    )
+    return _Plan(
+        job=job,
+        key=key,
+        dates=dates,
+        whole=dates == declared,
+        lead=lead,
+        published=Published(
+            rows_before=before + rows,
+            rows_after=after + rows,
+            dates_published=dates,
+            dates_skipped=tuple(sorted(newer)),
+            restated=restated,
+        ),
     )
 
 
-def _replace(job: Job, key: Predicate, dates: tuple[date, ...], note: Note | None) -> Published:
-    if not dates:
-        return Published(rows_before=0, rows_after=0)
-    target, source = job.layout.published(PERFORMANCE.name), job.layout.audit(PERFORMANCE.name)
-    days = _in_dates(job, dates)
-    known = _known(job, key & days)
-    before, old = _sums(job, target, key & days)
-    after, new = _sums(job, source, job.mine & days)
+def _change(
+    job: Job, key: Predicate, days: Predicate
+) -> tuple[int, int, str, tuple[Restatement, ...]]:
+    """Rows before and after, the leading window, and what moved, which the job's note hears."""
+    before, old = _sums(job, job.layout.published(PERFORMANCE.name), key & days)
+    after, new = _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days)
     lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
-    restated = tuple(_restatements(old, new, lead, known))
-    if note and restated:
-        note(restated)
-    ident, staged = job.layout.capabilities.ident, job.mine & days
+    restated = tuple(_restatements(old, new, lead, _known(job, key & days)))
+    if job.note and restated:
+        job.note(restated)
+    return before, after, lead, restated
+
+
+def _replace(plans: Sequence[_Plan]) -> None:
+    job = plans[0].job
+    staged = either([plan.staged for plan in plans])
     replace_rows(
         job.session,
         job.layout,
         PERFORMANCE.name,
-        key & days,
-        {name: ident(name) for name in PERFORMANCE.names()},
-        f"FROM {source} WHERE {staged.sql}",
+        [plan.key & plan.days for plan in plans],
+        {name: job.layout.capabilities.ident(name) for name in PERFORMANCE.names()},
+        f"FROM {job.layout.audit(PERFORMANCE.name)} WHERE {staged.sql}",
         staged.params,
     )
-    _note_loads(job, key, days, dates, lead)
-    return Published(rows_before=before, rows_after=after, restated=restated)
 
 
 def _key(job: Job) -> Predicate:
@@ -206,14 +257,13 @@ def _restatements(
                 yield Restatement(date=day, metric=metric, old=was, new=now)
 
 
-def _note_loads(
-    job: Job, key: Predicate, days: Predicate, dates: tuple[date, ...], lead: str
-) -> None:
+def _note_loads(plan: _Plan) -> None:
     """One ``loads`` row for every published day, also for those without any row."""
+    job, rows, lead = plan.job, plan.key & plan.days, plan.lead
     capabilities, ident = job.layout.capabilities, job.layout.capabilities.ident
     leading = f"CASE WHEN {ident('attribution_window')} = ? THEN"
     kinds = {column.name: capabilities.types[column.kind] for column in LOADS.columns}
-    day, ranges, same = ident("date"), spans(dates), _same_on_all_days(job)
+    day, ranges, same = ident("date"), spans(plan.dates), _same_on_all_days(job)
     shown = {"date": f"d.{day}", "rows": f"coalesce(p.{ident('rows')}, 0)"} | {
         name: f"CAST(p.{ident(name)} AS {kinds[name]})" for name in ("spend", "conversions")
     }
@@ -223,16 +273,16 @@ def _note_loads(
         job.session,
         job.layout,
         LOADS.name,
-        key & days,
+        [rows],
         {name: shown.get(name, f"g.{ident(name)}") for name in LOADS.names()},
         f"FROM ({' UNION ALL '.join([capabilities.days] * len(ranges))}) AS d"
         f" CROSS JOIN (SELECT {given}) AS g LEFT JOIN (SELECT {day}, count(*) AS {ident('rows')},"
         f" sum({leading} {ident('spend')} END) AS {ident('spend')},"
         f" sum({leading} {ident('conversions')} END) AS {ident('conversions')}"
-        f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {(key & days).sql}"
+        f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {rows.sql}"
         f" GROUP BY {day}) AS p ON p.{day} = d.{day}",
         (*(day for span in ranges for day in span), *same.values(), lead, lead,
-         *(key & days).params),
+         *rows.params),
     )  # fmt: skip
 
 
@@ -257,13 +307,7 @@ def _between(job: Job, first: date, last: date) -> Predicate:
 
 def _in_dates(job: Job, dates: Sequence[date]) -> Predicate:
     """Membership in a set of days, as few ranges as possible."""
-    parts = [_between(job, first, last) for first, last in spans(dates)]
-    if not parts:
-        return Predicate(sql="1 = 0", params=())
-    return Predicate(
-        sql=" OR ".join(part.sql for part in parts),
-        params=tuple(value for part in parts for value in part.params),
-    )
+    return either([_between(job, first, last) for first, last in spans(dates)])
 
 
 def spans(dates: Sequence[date]) -> list[tuple[date, date]]:

@@ -115,7 +115,7 @@ def _replace(
         session,
         layout,
         FX_RATES.name,
-        Predicate(sql=mine, params=(*scope, ECB)),
+        [Predicate(sql=mine, params=(*scope, ECB))],
         {name: f"g.{ident(name)}" for name in FX_RATES.names()},
         f"FROM ({select}) AS g",
         params,

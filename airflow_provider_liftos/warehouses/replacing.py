@@ -10,33 +10,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_liftos.warehouses.contract import Layout, Session
-from airflow_provider_liftos.warehouses.job import Predicate
+from airflow_provider_liftos.warehouses.job import Predicate, either
 
 
 def replace_rows(
     session: Session,
     layout: Layout,
     table: str,
-    where: Predicate,
+    where: Sequence[Predicate],
     values: Mapping[str, str],
     source: str,
     params: Sequence[object],
 ) -> None:
     """Put rows in place of a published table's rows that meet a condition, as they must, too.
 
+    There may be several conditions: many small parts of a table, of which each is found by itself.
     ``values`` are the expressions of the columns, and ``source`` is what stands behind them, with
     ``params`` for the placeholders of both.
     """
     name, ident = layout.published(table), layout.capabilities.ident
     if layout.capabilities.replace is None:
         columns = ", ".join(map(ident, values))
-        session.execute(f"DELETE FROM {name} WHERE {where.sql}", where.params)
+        for part in where:
+            session.execute(f"DELETE FROM {name} WHERE {part.sql}", part.params)
         shown = ", ".join(values.values())
         session.execute(f"INSERT INTO {name} ({columns}) SELECT {shown} {source}", params)
         return
     found = session.execute(layout.capabilities.columns, (layout.schema, table))
     shown = ", ".join(values.get(column, "NULL") for (column,) in found)
+    condition = either(where)
     statement = layout.capabilities.replace.format(
-        table=name, condition=where.sql, query=f"SELECT {shown} {source}"
+        table=name, condition=condition.sql, query=f"SELECT {shown} {source}"
     )
-    session.execute(statement, (*where.params, *params))
+    session.execute(statement, (*condition.params, *params))

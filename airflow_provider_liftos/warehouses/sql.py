@@ -102,6 +102,16 @@ class _Task:
     now: Callable[[], float]
     note: Note | None
 
+    def crosses(self, other: _Task) -> bool:
+        """Whether both replace the same rows, so that the later one must find the earlier's."""
+        mine, others = self.result.slice, other.result.slice
+        return (
+            (mine.platform, mine.account_id, self.table, mine.report)
+            == (others.platform, others.account_id, other.table, others.report)
+            and mine.window.since <= others.window.until
+            and others.window.since <= mine.window.until
+        )
+
 
 class SqlWarehouse(ABC, Generic[SessionT]):
     """A warehouse that speaks SQL."""
@@ -259,7 +269,8 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         rows = 0
         for task in tasks:
             rows += task.result.staged_rows
-            if found and (rows > self._sizes.together or len(found) >= self._sizes.slices):
+            full = rows > self._sizes.together or len(found) >= self._sizes.slices
+            if found and (full or any(task.crosses(other) for other in found)):
                 break
             found.append(task)
         return found
@@ -270,7 +281,8 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             try:
                 yield from self._publish_at_once(unit, tasks)
             except Exception as error:  # noqa: BLE001 - whose it is, and what, is found below
-                log.info("%d slices go one by one, for together: %s", len(tasks), error)
+                kind = type(error).__name__
+                log.info("%d slices go one by one, for one of them fails (%s)", len(tasks), kind)
             else:
                 return
         for task in tasks:
@@ -280,7 +292,7 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         """Publish slices of one load in one unit; their rows under audit go last."""
         [load_id] = {task.load_id for task in tasks}
         with unit(*self._publishing_turns(load_id, tasks)) as session:
-            done = [publish(self._job(session, task), task.table, task.note) for task in tasks]
+            done = publish([self._job(session, task) for task in tasks])
             for table, some in groupby(sorted(tasks, key=_table), key=_table):
                 keys = [task.result.slice.fingerprint() for task in some]
                 self._delete(session, load_id, table, keys)
@@ -304,9 +316,11 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             session=session,
             layout=self.layout,
             result=task.result,
+            table=task.table,
             load_id=task.load_id,
             org_id=task.org_id,
             now=task.now(),
+            note=task.note,
         )
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:

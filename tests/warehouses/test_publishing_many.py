@@ -12,7 +12,16 @@ from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses.contract import Restatement
 from tests.warehouses.engines import administer, reopened
-from tests.warehouses.staging import DAY1, NOON, ORG, Lab, manifest, performance_row, report_slice
+from tests.warehouses.staging import (
+    DAY1,
+    DAY2,
+    NOON,
+    ORG,
+    Lab,
+    manifest,
+    performance_row,
+    report_slice,
+)
 
 ACCOUNTS = ("a", "b", "c", "d")
 
@@ -120,3 +129,20 @@ def test_slices_beside_a_bad_one_go_one_by_one(lab, units):
     assert told == ["a", "b"]
     assert units == [["a", "b", "c", "d"], ["a"], ["b"], ["c"]]
     assert published(lab.warehouse) == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_slices_of_the_same_days_follow_one_another(lab, units):
+    """Else both would find nothing to replace, and their rows would be there twice."""
+    once, again = (
+        lab.staged(
+            report_slice(DAY1, last, account="a"),
+            [performance_row(DAY1, account_id="a", spend=spend)],
+            as_of=as_of,
+        )
+        for last, spend, as_of in ((DAY1, "5", NOON), (DAY2, "6", NOON + 1))
+    )
+    lab.warehouse.load(manifest(once, again))
+    assert len(list(each(lab, [once, again]))) == 2
+    assert units == [["a"], ["a"]]
+    assert lab.warehouse.query("SELECT spend FROM liftos.performance") == [(6,)]
