@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpcore2
 import pytest
 
 from tests import distribution
+from tests.processes import forked
 
 
 def required(what: str) -> bool:
@@ -55,6 +57,12 @@ def authorities() -> Iterator[None]:
 
 def _certificates(trust_env: bool, *_: object) -> ssl.SSLContext:
     return httpcore2._ssl.default_ssl_context(_trust_env=trust_env)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ForkServerContext]:
+    with forked() as context:
+        yield context
 
 
 def skip_unless_required(what: str, reason: str) -> None:

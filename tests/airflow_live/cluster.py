@@ -96,11 +96,11 @@ def redis(folder: Path) -> Iterator[str]:
         yield f"redis://:{password}@127.0.0.1:{port}/0"
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 def _answers(port: int, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while server.poll() is None and time.monotonic() < until:
         with closing(socket.socket()) as connection:
             if connection.connect_ex(("127.0.0.1", port)) == 0:

@@ -34,7 +34,7 @@ def start(tmp_path: Path, *, leader: str = "", child: str = "") -> Component:
     started, popen = component.spawn(
         "x", [sys.executable, "-c", program], env=dict(os.environ), cwd=tmp_path, log=log
     )
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while "ready" not in log.read_text():
         assert popen.poll() is None, log.read_text()
         assert time.monotonic() < until

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,18 +68,6 @@ def busy() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Any]:
-    """Forks from a clean process: this one runs the sandbox in a thread."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.engine.killing"])
-    with pytest.MonkeyPatch.context() as patch:
-        # Else every child would import pytest, its parent's main module, for longer than it lives.
-        patch.setattr(sys.modules["__main__"], "__spec__", None)
-        patch.delattr(sys.modules["__main__"], "__file__", raising=False)
-        yield context
-
-
 @dataclass(kw_only=True)
 class Victim:
     """One extraction that is started, killed, and started again until it is done."""
@@ -123,7 +109,7 @@ class Victim:
         child = self.context.Process(target=work, args=arguments)
         child.start()
         writer.close()
-        assert reader.poll(20)
+        assert reader.poll(60)
         assert reader.recv_bytes() == BEGUN
         requests = 0
         if mortal:
@@ -133,7 +119,7 @@ class Victim:
             child.kill()
         else:
             heard(reader, None)
-        child.join(30)
+        child.join(60)
         self.kills += child.exitcode != 0
         self.amid += child.exitcode != 0 and requests > 0
         self.note_finished()
@@ -204,7 +190,7 @@ def heard(reader: Connection, most: int | None) -> int:
     found = 0
     while found != most:
         try:
-            if not reader.poll(20):
+            if not reader.poll(60):
                 break
             found += reader.recv_bytes() == SENT
         except EOFError:

@@ -149,9 +149,9 @@ def test_six_processes_claim_no_more_than_there_is(store_url: str) -> None:
     ]
     for worker in workers:
         worker.start()
-    assert sum(results.get(timeout=30) for _ in workers) == 7
+    assert sum(results.get(timeout=90) for _ in workers) == 7
     for worker in workers:
-        worker.join(20)
+        worker.join(60)
 
 
 def test_a_claim_is_an_intent_and_a_limit_may_be_of_all_accounts(store_url: str) -> None:

@@ -51,7 +51,7 @@ class Environment:
             f"apache-airflow=={release.airflow}", *requirements,
         )  # fmt: skip
 
-    def run(self, program: str, *arguments: object, timeout: float = 120, **env: str) -> str:
+    def run(self, program: str, *arguments: object, timeout: float = 600, **env: str) -> str:
         """Output of a program; its complaints are in the AssertionError when it fails."""
         done = subprocess.run(
             [str(self.programs / program), *map(str, arguments)],
@@ -67,7 +67,7 @@ class Environment:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(alien)}
         return inherited | self.variables | env
 
-    def ask(self, program: str, *arguments: object, timeout: float = 180, **env: str) -> Any:
+    def ask(self, program: str, *arguments: object, timeout: float = 600, **env: str) -> Any:
         """What a Python text has assigned to ``answer``."""
         text = f"{program}\nimport json\nprint('ANSWER' + json.dumps(answer))"
         output = self.run("python", "-c", text, *arguments, timeout=timeout, **env)

@@ -164,9 +164,9 @@ def test_four_processes_get_three_probes_between_them(breaker, store_url, clock,
     workers = [FORK.Process(target=probe, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
-    passed = sum(results.get(timeout=20) for _ in workers)
+    passed = sum(results.get(timeout=90) for _ in workers)
     for worker in workers:
-        worker.join(20)
+        worker.join(60)
     assert passed == 3
 
 
@@ -175,7 +175,7 @@ def test_concurrent_failures_are_all_counted(store_url, org_id, clock):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(20)
+        worker.join(60)
     assert not passes(Breaker(StateStore(store_url, clock), org_id))
 
 

@@ -124,16 +124,16 @@ def test_what_is_given_up_while_it_comes_is_left_all_the_same(flights, monkeypat
 
     def slowly(seat):
         inside.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return enter(seat)
 
     monkeypatch.setattr(flights, "enter", slowly)
     coming = threading.Thread(target=seat.come)
     coming.start()
-    inside.wait(10)
+    inside.wait(60)
     seat.give_up()
     go_on.set()
-    coming.join(10)
+    coming.join(60)
     assert flights.state() == []
 
 

@@ -164,7 +164,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert {"sandbox-token", "sandbox-secret", body.json()["access_token"]} <= set(lines)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8650", "example.com:80", "127.0.0.1"])

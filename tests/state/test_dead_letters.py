@@ -155,9 +155,9 @@ def test_two_replays_at_once_share_the_letters(store_url, org_id):
     ]
     for worker in workers:
         worker.start()
-    counts = [found.get(timeout=25) for _ in workers]
+    counts = [found.get(timeout=90) for _ in workers]
     for worker in workers:
-        worker.join(25)
+        worker.join(60)
     # Who finds a row locked leaves it to the other; what nobody took is still open.
     taken = [x for x in DeadLetters(store, org_id).find() if x.state == "replaying"]
     assert sum(counts) == len(taken) > 0

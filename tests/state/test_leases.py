@@ -153,5 +153,5 @@ def test_processes_exclude_one_another(store_url, org_id, tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(25)
+        worker.join(90)
     assert path.read_text() == "20"

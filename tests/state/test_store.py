@@ -53,7 +53,7 @@ def test_eight_processes_may_use_an_empty_store_at_once(empty_store_url):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(25)
+        worker.join(90)
     assert [worker.exitcode for worker in workers] == [0] * 8
     store = StateStore(empty_store_url)
     assert count(store) == 8
@@ -159,7 +159,7 @@ def test_a_fork_gets_its_own_connections_and_leaves_the_parents_alone(empty_stor
         open_in_parent.execute(select(audit_log)).all()
         child = FORK.Process(target=note_from_child, args=(store, "child"))
         child.start()
-        child.join(20)
+        child.join(60)
         assert child.exitcode == 0
         open_in_parent.execute(select(audit_log)).all()
     note(store, "parent again")
@@ -180,7 +180,7 @@ def test_what_a_child_writes_outlives_its_parents_connections(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, f"sqlite:///{tmp_path}/state.db"], check=True)
     go_on.set()
-    child.join(20)
+    child.join(60)
     assert child.exitcode == 0
     assert count(store) == 3
 
@@ -188,7 +188,7 @@ def test_what_a_child_writes_outlives_its_parents_connections(tmp_path):
 def note_twice(store, begun, go_on):
     note(store, "child")
     begun.set()
-    go_on.wait(20)
+    go_on.wait(60)
     note(store, "child again")
 
 
@@ -201,16 +201,16 @@ def test_a_fork_while_another_thread_opens_the_store_does_not_block(tmp_path, mo
     def slow(engine, **options):
         if os.getpid() == parent:
             opening.set()
-            go_on.wait(20)
+            go_on.wait(60)
         real(engine, **options)
 
     monkeypatch.setattr(migrations, "migrate", slow)
     thread = threading.Thread(target=note, args=(store, "parent"))
     thread.start()
-    opening.wait(20)
+    opening.wait(60)
     child = FORK.Process(target=note_from_child, args=(store, "child"))
     child.start()
-    child.join(20)
+    child.join(60)
     go_on.set()
     thread.join()
     assert child.exitcode == 0

@@ -90,11 +90,11 @@ def odd() -> Iterator[str]:
 def send(request: pytest.FixtureRequest) -> Send:
     """Both clients, called alike."""
     if request.param == "worker":
-        return HttpSender(timeout=0.4).send
+        return HttpSender(timeout=1.5).send
 
     def on_loop(base_url: str, asked: Request) -> Response:
         async def once() -> Response:
-            async with AsyncHttpSender(timeout=0.4) as sender:
+            async with AsyncHttpSender(timeout=1.5) as sender:
                 return await sender.send(base_url, asked)
 
         return asyncio.run(once())
@@ -134,7 +134,7 @@ def test_an_answer_that_drips_is_given_up(
     begun = time.monotonic()
     with pytest.raises(Unavailable, match="not complete"):
         send(odd, get("drip"))
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
 
 
 def test_an_answer_beyond_all_measure_is_too_much(

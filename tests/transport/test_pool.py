@@ -30,7 +30,7 @@ class Counting(http.server.BaseHTTPRequestHandler):
         self.server.peers.add(self.client_address)  # type: ignore[attr-defined]
         barrier = self.server.together  # type: ignore[attr-defined]
         if barrier is not None:
-            barrier.wait(5)
+            barrier.wait(60)
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()

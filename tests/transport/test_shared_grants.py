@@ -169,9 +169,9 @@ def test_threads_whose_token_is_refused_at_the_same_time_replace_it_once(office)
                 exchanges.append(request.form["refresh_token"])
                 return token("b")
             if request.headers["Authorization"] == "Bearer a":
-                together.wait(10)
+                together.wait(60)
                 if not first.acquire(blocking=False):
-                    replaced.wait(10)  # it was sent before, and is refused after
+                    replaced.wait(60)  # it was sent before, and is refused after
                 return GONE
             replaced.set()
             return OK

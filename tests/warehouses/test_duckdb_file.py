@@ -61,7 +61,7 @@ def test_processes_that_create_one_file_and_queue_for_it_lose_nothing(tmp_path):
     path = tmp_path / "new folder" / "w.duckdb"
     command = [sys.executable, "-c", COUNT_UP, str(path), "15"]
     children = [subprocess.Popen(command, cwd=REPOSITORY) for _ in range(4)]
-    assert [child.wait(60) for child in children] == [0] * 4
+    assert [child.wait(180) for child in children] == [0] * 4
     with DuckDbFile(path=path).open(read_only=True) as con:
         assert con.execute("SELECT count(*) FROM t").fetchall() == [(60,)]
     assert [found.name for found in path.parent.iterdir()] == ["w.duckdb"]

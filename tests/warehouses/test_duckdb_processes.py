@@ -49,7 +49,7 @@ def start(verb: str, lab: Lab, *arguments: object, state: bool = True) -> subpro
 
 
 def finish(child: subprocess.Popen[str]) -> str:
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=180)
     assert child.returncode == 0, err
     return out
 
@@ -100,7 +100,7 @@ def test_a_kill_in_the_middle_of_publishing_leaves_the_old_rows(lab, moment):
     path = write_manifest(lab, "9", "load-2", NOON + 1)
     # Without the lease, which would have to run out first.
     child = start("die", lab, path, moment, state=False)
-    child.communicate(timeout=60)
+    child.communicate(timeout=180)
     assert child.returncode == -signal.SIGKILL
     assert spends(lab) == before
     finish(start("publish", lab, path, state=False))
@@ -121,7 +121,7 @@ def test_a_kill_in_the_middle_of_a_snapshot_leaves_the_old_versions(lab, moment)
     path = lab.folder / "snapshot.json"
     path.write_text(json.dumps(manifest(done, load_id="2").to_json()))
     child = start("die", lab, path, moment, state=False)
-    child.communicate(timeout=60)
+    child.communicate(timeout=180)
     assert child.returncode == -signal.SIGKILL
     assert lab.warehouse.checksum("campaigns") == before
 
