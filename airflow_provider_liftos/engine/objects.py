@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory, gettempdir
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from airflow_provider_liftos.model.errors import LiftosError, StagingError
+from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, StagingError
 from airflow_provider_liftos.transport.redact import redact
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ _SIGNATURE = re.compile(r"\?\S+")
 
 class StagingUnavailable(StagingError):
     """The store does not answer or refuses; nothing is known about the file asked for."""
+
+
+class StagingDenied(StagingUnavailable, ConfigurationError):
+    """The store refuses these credentials what is asked; trying again cannot help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +267,8 @@ def _asking(verb: str, path: str, *, unknown: bool = False) -> Iterator[None]:
             raise
         raise _unavailable(verb, path, _words(error)) from None
     except Exception as error:  # noqa: BLE001 - clients share no base but this
+        if _is_denied(error):
+            raise _denied(verb, path, _words(error)) from None
         raise _unavailable(verb, path, _words(error)) from None
 
 
@@ -272,6 +278,26 @@ def _unavailable(verb: str, path: str, why: str) -> StagingUnavailable:
         hint="Nothing that was published has changed. Look at [liftos] staging_url and its"
         " connection; the task starts again where it stopped.",
     )
+
+
+def _denied(verb: str, path: str, why: str) -> StagingDenied:
+    return StagingDenied(
+        f"the staging store does not let us {verb} {path}: {why}",
+        hint="Nothing that was published has changed. Let the connection of [liftos] staging_url,"
+        " or the host's own role, list, read, write and delete below that folder.",
+    )
+
+
+def _is_denied(error: Exception) -> bool:
+    """Whether a client says so: S3's by the kind of its error, Google's and Azure's by a number.
+
+    Credentials that have run out, and clocks that differ, are told alike and may be better soon.
+    """
+    if re.search(r"expired|time.{0,5}skewed|authentication failed", str(error), re.IGNORECASE):
+        return False
+    codes = (getattr(error, name, None) for name in ("code", "status_code", "status"))
+    read_only = isinstance(error, OSError) and error.errno == errno.EROFS
+    return isinstance(error, PermissionError) or read_only or any(str(c) == "403" for c in codes)
 
 
 def _words(error: Exception) -> str:

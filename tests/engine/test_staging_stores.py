@@ -216,6 +216,46 @@ def test_a_store_lost_amid_fetching_stops_the_task_and_the_next_try_goes_on(
     assert list(temporary.iterdir()) == []
 
 
+class ForbiddenError(Exception):
+    """As clients of Google and Azure tell it: by a number."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.code = 403
+
+
+@pytest.mark.parametrize(
+    ("error", "denied"),
+    [
+        (PermissionError("Access Denied"), True),  # as s3fs tells it
+        (OSError(errno.EROFS, "Read-only file system"), True),
+        (ForbiddenError("storage.objects.create access to https://store/x?X-Signature=top"), True),
+        (PermissionError("The provided token has expired."), False),
+        (ConnectionError("reset"), False),
+    ],
+)
+def test_a_store_for_reading_only_ends_the_task_and_says_what_it_lacks(
+    stored: Harness, shelf: ShelfFileSystem, error: Exception, denied: bool
+) -> None:
+    def refusing(verb: str, _name: str) -> None:
+        if verb == "put":
+            raise error
+
+    shelf.trouble = refusing
+    with pytest.raises(StagingUnavailable) as caught:
+        stored.extract(stored.slices([basic()], slice_days=1))
+    assert isinstance(caught.value, ConfigurationError) is denied
+    line = str(caught.value)
+    assert "shelf://bucket/liftos/raw/" in line
+    assert ("list, read, write and delete" in line) is denied
+    assert ("starts again" in line) is not denied
+    assert "X-Signature" not in line
+    assert "\n" not in line
+    shelf.trouble = lambda _verb, _name: None
+    stored.run_to_end(stored.slices([basic()], slice_days=1))
+    assert stored.published_equals_truth()
+
+
 def test_a_store_that_keeps_less_than_it_was_given_is_found_out_at_once(
     shelf: ShelfFileSystem, staging: Staging
 ) -> None:
