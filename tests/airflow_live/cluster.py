@@ -20,6 +20,7 @@ from pathlib import Path
 
 from airflow_provider_liftos.cli.stack import Stack
 from tests.conftest import skip_unless_required
+from tests.ports import free_port
 
 HOST_NAMES = """
 import os
@@ -47,7 +48,9 @@ class Cluster(Stack):
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
             "PYTHONPATH": os.pathsep.join([str(home / "modules"), *inherited.split(os.pathsep)]),
         }
-        super().__init__(home, dags_folder, env={**options, **env}, parallelism=8, triggerers=2)
+        super().__init__(
+            home, dags_folder, env={**options, **env}, port=free_port(), parallelism=8, triggerers=2
+        )
         self.workers = tuple(f"worker-{number + 1}" for number in range(workers))
         self.names = (*self.names, *self.workers)
         modules = self.home / "modules"
@@ -81,9 +84,7 @@ def redis(folder: Path) -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         skip_unless_required("redis", "there is no redis-server here")
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     password = secrets.token_hex(16)
     settings = folder / "redis.conf"  # not the command line, which everybody may read
     settings.write_text(

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_liftos.cli.airflow_api import AirflowApiError
 from airflow_provider_liftos.cli.component import StackError
 from airflow_provider_liftos.cli.stack import Stack, stop_recorded
+from tests.ports import free_port
 
 DAG = """
 from __future__ import annotations
@@ -45,7 +46,7 @@ with DAG("probe", schedule=None):
 
 def run(stack: Stack) -> str:
     run_id = stack.api.post_dag_run("probe")
-    state = stack.api.wait_dag_run("probe", run_id, timeout=180)
+    state = stack.api.wait_dag_run("probe", run_id, timeout=480)
     tasks = {task["task_id"]: task["state"] for task in stack.api.task_instances("probe", run_id)}
     assert (state, tasks) == ("success", {"ordinary": "success", "deferred": "success"})
     return run_id
@@ -56,7 +57,9 @@ def test_runs_go_through_the_scheduler_and_survive_killed_components(tmp_path):
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "probe.py").write_text(DAG)
-    stack = Stack(tmp_path / "home", dags, env={"STACK_TEST": "mine"}, triggerers=2)
+    stack = Stack(
+        tmp_path / "home", dags, env={"STACK_TEST": "mine"}, port=free_port(), triggerers=2
+    )
     with stack:
         api = stack.api
         assert api.wait_for_dag("probe")["is_paused"]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_liftos.cli.sandbox_process import SandboxProcess
 from tests.install.environment import OLDEST, ROOT, Environment
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.install, pytest.mark.full]
 
@@ -24,12 +23,6 @@ wanted = {"last_n_days": 3, "streams": ["campaigns"], "reports": ["basic:account
 run = dag.test(run_conf=wanted)
 answer = {"state": str(getattr(run.state, "value", run.state))}
 """
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.sandbox.wire.google_ads import results
 from airflow_provider_liftos.sandbox.wire.google_ads.results import Result, Results
 from airflow_provider_liftos.sandbox.wire.google_ads.writer import Batch
+from tests.ports import free_port
 from tests.sandbox.google_client import HOLDING, GoogleWire, plain, sums, truth_sums
 
 SERVE = [
@@ -26,16 +27,10 @@ SERVE = [
 ]  # fmt: skip
 
 
-def _free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
-
-
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A sandbox process that speaks gRPC with TLS: its address, and the roots to trust."""
-    port, roots = _free_port(), tmp_path / "roots.pem"
+    port, roots = free_port(), tmp_path / "roots.pem"
     options = ["--http", f"127.0.0.1:{port}", "--grpc", "127.0.0.1:0", "--grpc-roots", str(roots)]
     started = subprocess.Popen([*SERVE, *options], stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
@@ -48,7 +43,7 @@ def process(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def test_a_process_speaks_grpc_where_it_says(process: tuple[str, Path]) -> None:
     url, roots = process
-    with httpx2.Client(base_url=url, transport=httpx2.HTTPTransport(retries=5)) as http:
+    with httpx2.Client(base_url=url, timeout=60, transport=httpx2.HTTPTransport(retries=8)) as http:
         address = http.get("/_sandbox/health").json()["grpc"]
         known = http.get("/_sandbox/connections").json()["google_ads"]
     assert known["grpc_endpoint"] == address
@@ -67,7 +62,7 @@ def test_a_taken_port_is_refused_when_it_was_asked_for() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        options = ["--http", f"127.0.0.1:{_free_port()}", "--grpc", address]
+        options = ["--http", f"127.0.0.1:{free_port()}", "--grpc", address]
         done = subprocess.run(
             [*SERVE, *options], capture_output=True, text=True, check=False, timeout=180
         )

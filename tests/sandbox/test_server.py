@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import airflow_provider_liftos.sandbox as package
 from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.sandbox.cli import main
+from tests.ports import free_port
 from tests.sandbox.client import Wire
 
 ROOT = Path(package.__file__).parent
@@ -126,14 +126,8 @@ def test_modules_stay_small() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
-def _free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
-
-
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    port, secrets = _free_port(), tmp_path / "secrets"
+    port, secrets = free_port(), tmp_path / "secrets"
     command = [
         sys.executable,
         "-c",
@@ -148,8 +142,10 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-        transport = httpx2.HTTPTransport(retries=5)
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", transport=transport) as http:
+        transport = httpx2.HTTPTransport(retries=8)
+        with httpx2.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, transport=transport
+        ) as http:
             assert http.get("/_sandbox/health").json()["seed"] == 3
             ask = {
                 "grant_type": "fb_exchange_token",
