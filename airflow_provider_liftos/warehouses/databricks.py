@@ -21,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable, WarehouseError
+from airflow_provider_liftos.model.errors import Unavailable, WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, PERFORMANCE, Table
 from airflow_provider_liftos.warehouses import ddl, duckdb_parquet, migration
 from airflow_provider_liftos.warehouses.databricks_session import (
@@ -30,6 +30,7 @@ from airflow_provider_liftos.warehouses.databricks_session import (
     DatabricksSession,
 )
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONGEST_NAME
+from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
@@ -84,11 +85,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         Raises:
             ConfigurationError: a schema's name is too long.
         """
-        for schema in (self.layout.schema, self.layout.audit_schema):
-            if len(schema) > LONGEST_NAME:
-                raise ConfigurationError(
-                    f"schema {schema!r} is longer than {LONGEST_NAME} characters"
-                )
+        check_schemas(self.layout, LONGEST_NAME)
         with self._server.session() as session:
             if self._plan(session):
                 with self._turns(Turn((self.layout.schema, "migration"))):

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 
-from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
+from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, PERFORMANCE
 from airflow_provider_liftos.warehouses import ddl, migration
 from airflow_provider_liftos.warehouses.contract import Layout
@@ -14,6 +14,7 @@ from airflow_provider_liftos.warehouses.ddl import Change
 from airflow_provider_liftos.warehouses.migration import Plan
 from airflow_provider_liftos.warehouses.postgres_session import PostgresSession
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
+from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.views import ViewSettings
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,7 @@ def _plan(session: PostgresSession, layout: Layout, settings: ViewSettings) -> P
 
 
 def _check(session: PostgresSession, layout: Layout) -> None:
-    for schema in (layout.schema, layout.audit_schema):
-        if len(schema.encode()) > LONGEST_NAME:
-            raise ConfigurationError(f"schema {schema!r} is longer than {LONGEST_NAME} bytes")
+    check_schemas(layout, LONGEST_NAME, "bytes")
     version = session.connection.info.server_version
     if version < OLDEST_SERVER:
         raise WarehouseError(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider_liftos.model.errors import ConfigurationError
 from airflow_provider_liftos.warehouses import ddl, migration
 from airflow_provider_liftos.warehouses.contract import Layout
+from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeSession
 from airflow_provider_liftos.warehouses.snowflake_sql import LONGEST_NAME
 from airflow_provider_liftos.warehouses.views import ViewSettings
@@ -36,9 +36,7 @@ def migrate(session: SnowflakeSession, layout: Layout, settings: ViewSettings, n
         WarehouseError: a column's type cannot be widened to what the code needs, or a newer version
             owns the tables.
     """
-    for schema in (layout.schema, layout.audit_schema):
-        if len(schema) > LONGEST_NAME:
-            raise ConfigurationError(f"schema {schema!r} is longer than {LONGEST_NAME} characters")
+    check_schemas(layout, LONGEST_NAME)
     there = _catalogue(session, layout)
     for table in _left_behind(layout, there, now):
         session.execute(f"DROP TABLE IF EXISTS {layout.audit(table)}")
