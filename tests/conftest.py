@@ -16,9 +16,14 @@ from typing import Any
 
 import httpcore2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import distribution
 from tests.processes import forked
+
+# How long an example takes says something of the machine alone, which may have much to do.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def required(what: str) -> bool:

@@ -39,7 +39,13 @@ class Cluster(Stack):
     """
 
     def __init__(
-        self, home: Path, dags_folder: Path, *, env: Mapping[str, str], workers: int
+        self,
+        home: Path,
+        dags_folder: Path,
+        *,
+        env: Mapping[str, str],
+        workers: int,
+        patience: float,
     ) -> None:
         inherited = os.environ.get("PYTHONPATH", "")
         options = {
@@ -49,7 +55,13 @@ class Cluster(Stack):
             "PYTHONPATH": os.pathsep.join([str(home / "modules"), *inherited.split(os.pathsep)]),
         }
         super().__init__(
-            home, dags_folder, env={**options, **env}, port=free_port(), parallelism=8, triggerers=2
+            home,
+            dags_folder,
+            env={**options, **env},
+            port=free_port(),
+            parallelism=8,
+            triggerers=2,
+            patience=patience,
         )
         self.workers = tuple(f"worker-{number + 1}" for number in range(workers))
         self.names = (*self.names, *self.workers)

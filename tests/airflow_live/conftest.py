@@ -17,7 +17,7 @@ from airflow_provider_liftos.cli import airflow_env
 from airflow_provider_liftos.cli.airflow_api import AirflowApi
 from airflow_provider_liftos.cli.stack import Stack
 from airflow_provider_liftos.sandbox import Sandbox
-from tests.airflow_live.live import CAPS, WAREHOUSES, Live, LoggedIn
+from tests.airflow_live.live import CAPS, PATIENCE, WAREHOUSES, Live, LoggedIn
 from tests.conftest import postgres_programs
 from tests.ports import free_port
 
@@ -49,7 +49,7 @@ def live(
     home.mkdir()
     database = metadata(request, base / "home")
     env = {**settings(home), **logins(base), **database}
-    airflow = Stack(base / "home", dags, env=env, port=free_port())
+    airflow = Stack(base / "home", dags, env=env, port=free_port(), patience=PATIENCE)
     airflow.api = LoggedIn(airflow.base_url)
     # No longer than a deferral lasts at least, and longer than submitting takes on a busy machine.
     with Sandbox(report_seconds=12.0) as sandbox, airflow as stack:

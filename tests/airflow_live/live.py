@@ -25,6 +25,10 @@ WAREHOUSES = ("steady", "killed", "cleared", "faulty", "refused", "capped", "wee
 CAPS = {"requests_per_hour": 1_000_000, "requests_per_minute": 100_000}
 
 
+PATIENCE = 900.0
+"""Seconds for what comes sooner or later: other tests may use every core."""
+
+
 def days_ago(days: int) -> str:
     return str(datetime.now(UTC).date() - timedelta(days=days))
 
@@ -62,14 +66,14 @@ class Live:
     # --- runs ---------------------------------------------------------------------------------
 
     def start(self, dag_id: str, **conf: Any) -> str:
-        self.api.wait_for_dag(dag_id)
+        self.api.wait_for_dag(dag_id, timeout=PATIENCE)
         self.api.unpause(dag_id)
         return self.api.post_dag_run(dag_id, conf)
 
-    def finish(self, dag_id: str, run_id: str, *, timeout: float = 480.0) -> str:
+    def finish(self, dag_id: str, run_id: str, *, timeout: float = PATIENCE) -> str:
         return self.api.wait_dag_run(dag_id, run_id, timeout=timeout)
 
-    def succeed(self, dag_id: str, run_id: str, *, timeout: float = 480.0) -> None:
+    def succeed(self, dag_id: str, run_id: str, *, timeout: float = PATIENCE) -> None:
         state = self.finish(dag_id, run_id, timeout=timeout)
         assert state == "success", self.explain(dag_id, run_id)
 
@@ -96,7 +100,7 @@ class Live:
         return self.tasks(dag_id, run_id, task_id)[0]
 
     def wait_for_state(
-        self, dag_id: str, run_id: str, task_id: str, *states: str, timeout: float = 240.0
+        self, dag_id: str, run_id: str, task_id: str, *states: str, timeout: float = PATIENCE
     ) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
             return next(
@@ -106,7 +110,7 @@ class Live:
         return self.until(seen, f"{task_id} of {dag_id} is {' or '.join(states)}", timeout)
 
     def until(
-        self, seen: Callable[[], Any], what: str, timeout: float = 240.0, every: float = 0.5
+        self, seen: Callable[[], Any], what: str, timeout: float = PATIENCE, every: float = 0.5
     ) -> Any:
         """What is seen in the end; ``every``: seconds, since each look at Airflow costs it time."""
         end = time.monotonic() + timeout

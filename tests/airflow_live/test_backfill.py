@@ -11,7 +11,7 @@ from airflow_provider_liftos.cli.airflow_api import AirflowApiError
 from airflow_provider_liftos.cli.proof import compare
 from airflow_provider_liftos.engine.manifest import Manifest
 from airflow_provider_liftos.hooks.observing import load_id
-from tests.airflow_live.live import Live
+from tests.airflow_live.live import PATIENCE, Live
 
 pytestmark = pytest.mark.airflow
 
@@ -51,9 +51,7 @@ def backfill(live: Live, dag_id: str, behaviour: str) -> int:
 
 
 def wait(live: Live, number: int) -> None:
-    live.until(
-        lambda: live.api.get(f"backfills/{number}")["completed_at"], "the backfill ends", 600
-    )
+    live.until(lambda: live.api.get(f"backfills/{number}")["completed_at"], "the backfill ends")
 
 
 def overlapping(live: Live, dag_id: str) -> str:
@@ -63,7 +61,7 @@ def overlapping(live: Live, dag_id: str) -> str:
 
 
 def begin(live: Live) -> dict[str, object]:
-    live.api.wait_for_dag("live_weekly")
+    live.api.wait_for_dag("live_weekly", timeout=PATIENCE)
     number = backfill(live, "live_weekly", "none")
     return {"backfill": number, "run": overlapping(live, "live_weekly")}
 
@@ -150,7 +148,7 @@ def test_the_same_backfill_again_publishes_the_same_rows(live):
 
 @pytest.mark.full
 def test_a_daily_backfill_over_fourteen_days_twice(live):
-    live.api.wait_for_dag("live_daily")
+    live.api.wait_for_dag("live_daily", timeout=PATIENCE)
     number = backfill(live, "live_daily", "none")
     run_id = overlapping(live, "live_daily")
     wait(live, number)

@@ -27,7 +27,7 @@ from airflow_provider_liftos.cli import demo
 from airflow_provider_liftos.cli.proof import compare
 from airflow_provider_liftos.sandbox import Sandbox
 from tests.airflow_live.cluster import Cluster, redis
-from tests.airflow_live.live import SETTLED, Live
+from tests.airflow_live.live import PATIENCE, SETTLED, Live
 from tests.conftest import skip_unless_required
 
 pytestmark = pytest.mark.airflow
@@ -78,7 +78,7 @@ class Story(Live):
         with psycopg.connect(self.urls["state"]) as connection:
             return connection.execute(sql.replace("?", "%s"), values).fetchall()
 
-    def timed(self, what: str, seen: Callable[[], Any], since: float, timeout: float = 240) -> Any:
+    def timed(self, what: str, seen: Callable[[], Any], since: float, timeout: float = 480) -> Any:
         """Wait until it is seen, and note how long that was after a moment."""
         found = self.until(seen, what, timeout)
         self.seconds[what] = round(time.monotonic() - since, 1)
@@ -97,7 +97,7 @@ def story(
         assert sandbox.grpc_target  # it listens from now on
         stack = Cluster(
             base / "home", Path(__file__).parent / "cluster_dags",
-            env=settings(base, urls, broker), workers=2,
+            env=settings(base, urls, broker), workers=2, patience=PATIENCE,
         )  # fmt: skip
         began = time.monotonic()
         with stack:
@@ -152,7 +152,7 @@ def kill_a_triggerer(story: Story) -> None:
         tasks = story.of("extract", "meta")
         return [task for task in tasks if task["state"] == "deferred" and task["triggerer_job"]]
 
-    story.waiting = story.until(waiting, "an extract task waits", 300)
+    story.waiting = story.until(waiting, "an extract task waits")
     alive = {pid for pids in story.stack.processes().values() for pid in pids}
     story.waiting_processes = sorted(alive & {task["pid"] for task in story.waiting})
     pool = story.api.get("pools/default_pool")
@@ -172,7 +172,7 @@ def kill_a_triggerer(story: Story) -> None:
 def kill_a_worker(story: Story) -> None:
     """One in the middle of reading a report, with all that it does."""
     hangs = story.hold(r"GET .*/\d+/insights", 60.0)
-    story.until(hangs, "a page hangs", 240)
+    story.until(hangs, "a page hangs")
 
     def reading() -> list[dict[str, Any]]:
         return [task for task in story.of("extract", "meta") if task["state"] == "running"]

@@ -127,7 +127,7 @@ class Hurt:
             time.sleep(1)
             return states if {"success", "failed"} >= set(states.values()) else None
 
-        return self.live.until(ended, "the runs end, whatever goes wrong", 420)
+        return self.live.until(ended, "the runs end, whatever goes wrong")
 
     def journal(self, platform: str) -> list[dict[str, Any]]:
         return [e for e in self.sandbox.journal.entries(platform) if not e["batch"]]

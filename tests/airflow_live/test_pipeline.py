@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.cli.proof import compare
-from tests.airflow_live.live import SETTLED, Live, days_ago
+from tests.airflow_live.live import PATIENCE, SETTLED, Live, days_ago
 
 pytestmark = pytest.mark.airflow
 
@@ -19,7 +19,7 @@ CLEARED = {"since": days_ago(35), "until": days_ago(34)}
 
 
 def begin(live: Live) -> dict[str, str]:
-    live.api.wait_for_dag("liftos_meta")
+    live.api.wait_for_dag("liftos_meta", timeout=PATIENCE)
     live.api.unpause("liftos_meta")  # the scheduler starts the daily run itself
     live.sandbox.faults.add(
         kind="job_failed", platform="meta", account=bad_account(live), date=FAULTY["since"]

@@ -58,11 +58,16 @@ def test_runs_go_through_the_scheduler_and_survive_killed_components(tmp_path):
     dags.mkdir()
     (dags / "probe.py").write_text(DAG)
     stack = Stack(
-        tmp_path / "home", dags, env={"STACK_TEST": "mine"}, port=free_port(), triggerers=2
+        tmp_path / "home",
+        dags,
+        env={"STACK_TEST": "mine"},
+        port=free_port(),
+        triggerers=2,
+        patience=600,
     )
     with stack:
         api = stack.api
-        assert api.wait_for_dag("probe")["is_paused"]
+        assert api.wait_for_dag("probe", timeout=300)["is_paused"]
         api.unpause("probe")
         run_id = run(stack)
         assert api.xcom("probe", run_id, "ordinary") == {"answer": 42, "stack_env": "mine"}
@@ -71,7 +76,7 @@ def test_runs_go_through_the_scheduler_and_survive_killed_components(tmp_path):
 
         (dags / "broken.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
         with pytest.raises(AirflowApiError, match="ZeroDivisionError"):
-            api.wait_for_dag("broken")
+            api.wait_for_dag("broken", timeout=300)
 
         for name in ("triggerer", "scheduler"):
             stack.kill(name)
