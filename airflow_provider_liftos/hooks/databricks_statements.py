@@ -39,6 +39,7 @@ _MARKS = re.compile(
     r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | --[^\n]* | /\*.*?\*/ | (?P<mark>\?)""",
     re.VERBOSE | re.DOTALL,
 )
+_STATUS = re.compile(r"Status Code: (\d{3})")  # how the provider's hook tells it, old or new
 _TIMEOUT = (10.0, 120.0)  # seconds to connect, and between two pieces of a chunk
 _TRIES = 3
 _PIECE = 1 << 20
@@ -171,7 +172,8 @@ class DatabricksStatements:
         from airflow_provider_liftos.hooks.source import secrets
         from airflow_provider_liftos.transport.redact import redact
 
-        status = getattr(error, "http_status_code", None)
+        found = _STATUS.search(str(error))
+        status = int(found[1]) if found else None
         said = redact(" ".join(str(error).split()), secrets(self._conn_id), longest=300)
         if status == 404:
             return Missing("the statement is not known", platform=self._platform)
@@ -216,7 +218,9 @@ class DatabricksStatements:
         file.seek(0)
         file.truncate()
         headers = {str(n): str(v) for n, v in (link.get("http_headers") or {}).items()}
-        proxies = self._hook._get_requests_kwargs()  # noqa: SLF001  as for all its requests
+        proxies: dict[str, Any] = getattr(
+            self._hook, "_get_requests_kwargs", dict
+        )()  # as for all its requests
         try:
             with requests.get(
                 link["external_link"], headers=headers, stream=True, timeout=_TIMEOUT, **proxies

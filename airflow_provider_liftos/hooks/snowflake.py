@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 from airflow.providers.snowflake.hooks.snowflake_sql_api import SnowflakeSqlApiHook
+from requests import HTTPError
 
 _FROM_EXTRA = ("protocol", "login_timeout", "network_timeout", "socket_timeout")
 
@@ -65,9 +66,16 @@ class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):
         """
         url = f"{self.account_identifier}.snowflakecomputing.com/api/v2/statements{path}"
         given = {"requestId": str(uuid4()), **(params or {})}
-        status, told = self._make_api_call_with_retries(
-            method, url, self.get_headers(), given, dict(body) if body is not None else None
-        )
+        sent = dict(body) if body is not None else None
+        try:
+            status, told = self._make_api_call_with_retries(
+                method, url, self.get_headers(), given, sent
+            )
+        except HTTPError as error:
+            # What was wrong with a statement; older providers hand it out as an error, too.
+            if error.response is None or error.response.status_code != 422:
+                raise
+            return 422, error.response.json()
         return int(status), told
 
     def _process_response(self, status_code: int, resp: dict[str, Any]) -> Any:

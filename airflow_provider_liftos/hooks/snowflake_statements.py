@@ -120,7 +120,9 @@ class SnowflakeStatements:
 
     @cached_property
     def _hook(self) -> LiftosSnowflakeSqlApiHook:
-        return LiftosSnowflakeSqlApiHook(self._conn_id, http_request_kwargs={"timeout": _TIMEOUT})
+        made = LiftosSnowflakeSqlApiHook(self._conn_id)
+        made.http_request_kwargs = {"timeout": _TIMEOUT}  # older providers know no such argument
+        return made
 
     def _text(self, statement: Statement) -> str:
         """With its values in it, as the connector itself would send it."""
@@ -147,6 +149,7 @@ class SnowflakeStatements:
         return self._guarded(lambda: self._hook.ask(method, path, **given))
 
     def _guarded(self, call: Callable[[], T]) -> T:
+        from airflow.sdk.exceptions import AirflowException
         from requests import HTTPError, RequestException
 
         try:
@@ -157,7 +160,7 @@ class SnowflakeStatements:
             raise Unavailable(
                 f"{self.title} cannot be reached: {type(error).__name__}", platform=self._platform
             ) from None
-        except ValueError as error:
+        except (ValueError, AirflowException) as error:
             raise ConfigurationError(
                 f"{self.title} cannot be waited for: {' '.join(str(error).split())}",
                 platform=self._platform,

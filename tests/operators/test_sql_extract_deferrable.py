@@ -65,6 +65,10 @@ def warehouse(request: pytest.FixtureRequest, run: Run) -> Iterator[Warehouse]:
         yield made
 
 
+one = pytest.mark.parametrize("warehouse", ["databricks"], indirect=True)
+"""For what no engine has a say in."""
+
+
 def kept() -> list[Any]:
     with config.state_store().read() as connection:
         return list(connection.execute(statements.select()).mappings())
@@ -128,6 +132,7 @@ async def test_a_cursor_goes_on_where_it_was_and_asks_for_nothing_twice(
     assert len(run.seen()) == 5
 
 
+@one
 async def test_what_is_done_soon_is_not_deferred(
     warehouse: Warehouse, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +264,7 @@ async def test_whoever_ends_the_waiting_task_ends_the_statement(
     assert (await fired(trigger))["status"] == "cancelled"
 
 
+@one
 async def test_whoever_ends_the_working_task_ends_the_statement(
     warehouse: Warehouse, run: Run
 ) -> None:
@@ -283,6 +289,7 @@ async def test_a_token_that_ends_meanwhile_is_made_anew(warehouse: Warehouse, ru
     assert (await stints.whole())["rows"] == 3
 
 
+@one
 async def test_a_query_that_is_another_one_after_each_wait_is_refused(
     warehouse: Warehouse, run: Run
 ) -> None:
@@ -298,13 +305,14 @@ async def test_a_query_that_is_another_one_after_each_wait_is_refused(
 
 
 async def test_secrets_and_rows_are_in_no_log(
-    warehouse: Warehouse, run: Run, caplog: pytest.LogCaptureFixture
+    warehouse: Warehouse, run: Run, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     run.params = {"since": day(0), "until": day(1)}
     warehouse.busy(1)
     await Stints(run).whole()
-    said = caplog.text
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "deferring: statement" in said
     for hidden in ("s3cret", "X-Signature", "bü🛒", "BEGIN PRIVATE", "123456789012"):
         assert hidden not in said
 
@@ -363,6 +371,7 @@ def test_a_dag_of_airflows_own_waits_and_publishes(run: Run, tmp_path: Path) -> 
     assert len(run.seen()) == 4
 
 
+@one
 def test_what_the_deployment_defers_is_deferred(
     warehouse: Warehouse, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
