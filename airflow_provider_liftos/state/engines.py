@@ -35,6 +35,9 @@ _PATIENCE: Mapping[str, int] = MappingProxyType(
 )
 """Of libpq, where the URL says nothing else: a server that vanished is noticed within a minute."""
 
+_POOLED = "liftos_pooled"
+"""Of a connection: the server behind it is not the one it was made to, by what both call it."""
+
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 _HINT = (
     "Set [liftos] state_url to sqlite:////folder/state.db or postgresql://user@host/database, "
@@ -109,12 +112,28 @@ def _postgres(url: URL) -> Engine:
         connect_args={**patience, "prepare_threshold": None},
     )
 
+    # Said here and not as startup parameters, which poolers refuse. Behind one that gives each
+    # transaction another server, a session's settings would miss ours and bind somebody else's.
+    bounds = {
+        "lock_timeout": int(BUSY_SECONDS * 1000),
+        "idle_in_transaction_session_timeout": int(IDLE_SECONDS * 1000),
+    }
+
+    def setting(*, local: bool) -> str:
+        given = (f"set_config('{name}', '{ms}', {local})" for name, ms in bounds.items())
+        return f"SELECT {', '.join(given)}"
+
     @event.listens_for(engine, "connect")
-    def _bound(connection: Any, _record: object) -> None:
-        # Said here and not as startup parameters, which poolers refuse.
-        connection.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
-        connection.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
+    def _bind_session(connection: Any, record: Any) -> None:
+        whose = f" WHERE pg_backend_pid() = {connection.info.backend_pid}"
+        found = connection.execute(setting(local=False) + whose).fetchone()
         connection.commit()
+        record.info[_POOLED] = found is None
+
+    @event.listens_for(engine, "begin")
+    def _bind_transaction(connection: Connection) -> None:
+        if connection.info[_POOLED]:
+            connection.exec_driver_sql(setting(local=True))
 
     return engine
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
     TimeoutError,  # noqa: A004  SQLAlchemy's, of a pool that has no connection to give
 )
@@ -33,6 +34,9 @@ _FORBIDDEN = (
 # SQLite has one class of error for wrong statements and for everything else.
 _WRONG_STATEMENT = ("no such", "syntax error", "has no column")
 _TEMPORARY = (OperationalError, InterfaceError, sqlite3.OperationalError)
+# Of a process that stood still amid a transaction: Postgres has rolled it back and hung up. What
+# a pooler makes of that, the driver cannot read, and has no code for.
+_STOOD_STILL = ("25P03", "25P04", None)
 _UNKNOWN_PLACE = ("does not exist",)  # of a Postgres database or role, while connecting
 
 # Setting up a SQLite connection happens below SQLAlchemy's own translation.
@@ -66,7 +70,9 @@ def meaning(error: DBAPIError | TimeoutError | sqlite3.Error, where: str) -> Lif
             f"The state store {where} cannot be used: {line}.",
             hint="Give Airflow's user a file, or a Postgres schema, of its own that it may write.",
         )
-    if isinstance(error, _TEMPORARY) and not _any(_WRONG_STATEMENT, lowered):
+    code = getattr(cause, "sqlstate", "")
+    hung_up = isinstance(error, InternalError) and code in _STOOD_STILL
+    if hung_up or (isinstance(error, _TEMPORARY) and not _any(_WRONG_STATEMENT, lowered)):
         return Unavailable(
             f"The state store {where} did not answer: {line}.",
             hint="The unfinished step was rolled back and can be run again.",
