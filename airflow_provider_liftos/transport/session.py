@@ -304,9 +304,7 @@ class Session:
         key = self._key(request)
         waited = yield from self.pace.enter(request, seats)
         self.usage.throttled_seconds += waited
-        yield Do(lambda: self._breaker.admit(key))
-        self._budget.asked(key)
-        held = yield from self._grants.ready()
+        held = yield from self._admitted(key)
         self._lay(held)
         request = replace(request, via=request.via or self.via.get(request.account or ""))
         version = request.version or self.credentials.version
@@ -328,6 +326,16 @@ class Session:
         if said := self.platform.outlived(response.headers):
             self._replace_version(version, said)
         return response
+
+    def _admitted(self, key: str) -> Flow[Held]:
+        """Leave of the breaker, then a token; who gets none gives the leave back."""
+        yield Do(lambda: self._breaker.admit(key))
+        self._budget.asked(key)
+        try:
+            return (yield from self._grants.ready())
+        except LiftosError:
+            yield Do(lambda: self._breaker.abstain(key))
+            raise
 
     def outlive(self, error: VersionGone) -> None:
         """Speak another API version from now on; raises the error where there is none to take."""
@@ -403,6 +411,7 @@ class Session:
             error = self.platform.error(response)
         except _NONSENSE as nonsense:
             call.ended(response, None)
+            yield Do(lambda: self._breaker.abstain(key))
             raise self._nonsense(nonsense, response.status) from None
         call.ended(response, error)
         yield from self._written(call)

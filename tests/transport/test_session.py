@@ -20,6 +20,7 @@ from airflow_provider_liftos.model.errors import (
     Throttled,
     TooMuchData,
     Unavailable,
+    Unreadable,
 )
 from airflow_provider_liftos.model.platform import Limit
 from airflow_provider_liftos.model.wire import Request, Response
@@ -130,6 +131,29 @@ def test_refusals_leave_a_half_open_circuit_its_probes(caller: Caller) -> None:
             caller.call(answer(refusal(100), 400))
     assert caller.call(FINE)
     assert [circuit.state for circuit in caller.breaker.state()] == ["closed"]
+
+
+@pytest.mark.parametrize("cause", ["no token", "nonsense"])
+def test_what_tells_nothing_of_a_platform_leaves_it_its_probes(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            caller.call(DOWN)
+    caller.clock.advance(61)
+
+    def nothing(*_: Any) -> Any:
+        raise ValueError if cause == "nonsense" else NotAuthorized("no token")
+
+    with monkeypatch.context() as patched:
+        if cause == "nonsense":
+            patched.setattr(caller.session, "platform", replace(META, error=nothing))
+        else:
+            patched.setattr(caller.session._grants, "ready", nothing)
+        for _ in range(10):
+            with pytest.raises((NotAuthorized, Unreadable)):
+                caller.call(FINE, repeatable=False)
+    assert caller.call(FINE)
 
 
 def test_a_platform_that_stays_down_ends_in_an_error_and_not_in_waiting(caller: Caller) -> None:
