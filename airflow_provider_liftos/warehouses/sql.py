@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, U
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
+from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
 from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
@@ -66,7 +67,8 @@ class Turn:
 class Sizes:
     """How much one unit of writing takes: staged rows and slices, and years of exchange rates.
 
-    ``together`` is how many staged rows are published in one unit, if that is more than a slice.
+    ``together`` is how many staged rows are published in one unit, if that is more than a slice;
+    0: each slice goes in its own, also an empty one.
     ``seconds`` is how long one connection is kept for many units.
     """
 
@@ -237,7 +239,8 @@ class SqlWarehouse(ABC, Generic[SessionT]):
     ) -> Iterator[tuple[SliceResult, Published]]:
         """Publish slices, over as few connections and units of writing as can be.
 
-        Nothing is held while the caller looks at what it gets, which is so many slices later.
+        If a unit fails, each of its slices goes in its own, up to the one at fault. Nothing is held
+        while the caller looks at what it gets, which is so many slices later.
         """
         left = deque(
             _Task(
@@ -250,43 +253,49 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             )
             for cut in results
         )
+        alone = 0  # of those in front
         while left:
             done: list[tuple[SliceResult, Published]] = []
             try:
-                with self._many() as unit:
-                    until = time.monotonic() + self._sizes.seconds
-                    while left and (not done or time.monotonic() < until):
-                        for published in self._publish(unit, self._together(left)):
-                            done.append((left.popleft().result, published))
+                # What failed together may have left its connection unusable.
+                alone = self._publish_some(left, alone, done)
             except Exception:
                 yield from done
                 raise
             yield from done
 
+    def _publish_some(
+        self, left: deque[_Task], alone: int, done: list[tuple[SliceResult, Published]]
+    ) -> int:
+        """Move over one connection from ``left`` to ``done``; how many must then go alone."""
+        tasks: list[_Task] = []
+        try:
+            with self._many() as unit:
+                until = time.monotonic() + self._sizes.seconds
+                while left and (not done or time.monotonic() < until):
+                    tasks = [left[0]] if alone else self._together(left)
+                    for published in self._publish_at_once(unit, tasks):
+                        done.append((left.popleft().result, published))
+                    tasks, alone = [], max(alone - 1, 0)
+        except Exception as error:
+            if len(tasks) <= 1:
+                raise
+            why = error if isinstance(error, LiftosError) else type(error).__name__
+            log.info("%d slices go one by one, for together they failed: %s", len(tasks), why)
+            return len(tasks)
+        return alone
+
     def _together(self, tasks: Iterable[_Task]) -> list[_Task]:
         """The first of them, and those behind it that are published in the same unit."""
         found: list[_Task] = []
-        rows = 0
+        rows, most = 0, self._sizes.slices if self._sizes.together else 1
         for task in tasks:
             rows += task.result.staged_rows
-            full = rows > self._sizes.together or len(found) >= self._sizes.slices
+            full = rows > self._sizes.together or len(found) >= most
             if found and (full or any(task.crosses(other) for other in found)):
                 break
             found.append(task)
         return found
-
-    def _publish(self, unit: Unit[SessionT], tasks: Sequence[_Task]) -> Iterator[Published]:
-        """Publish them in one unit; if that fails, each in its own, up to the one at fault."""
-        if len(tasks) > 1:
-            try:
-                yield from self._publish_at_once(unit, tasks)
-            except Exception as error:  # noqa: BLE001 - whose it is, and what, is found below
-                kind = type(error).__name__
-                log.info("%d slices go one by one, for one of them fails (%s)", len(tasks), kind)
-            else:
-                return
-        for task in tasks:
-            yield from self._publish_at_once(unit, [task])
 
     def _publish_at_once(self, unit: Unit[SessionT], tasks: Sequence[_Task]) -> list[Published]:
         """Publish slices of one load in one unit; their rows under audit go last."""

@@ -131,6 +131,40 @@ def test_slices_beside_a_bad_one_go_one_by_one(lab, units):
     assert published(lab.warehouse) == {"a": 5, "b": 5}
 
 
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_they_do_so_over_a_new_connection(lab, units):
+    """Of a lost one nobody would learn more than that it is."""
+    list(each(lab, loaded(lab)))
+    ended: list[str] = []
+
+    def note(cut: SliceResult) -> Any:
+        def hear(_moved: Sequence[Restatement]) -> None:
+            if cut.slice.account_id == "c" and not ended:
+                ended.append("c")
+                administer(lab.warehouse, END)
+
+        return hear
+
+    assert len(list(each(lab, loaded(lab, spend="6", load=2), 2, note=note))) == len(ACCOUNTS)
+    assert units == [list(ACCOUNTS)] * 2 + [[account] for account in ACCOUNTS]
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 6)
+
+
+END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'liftos' AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.mark.parametrize("engine", ["snowflake", "databricks"])
+def test_where_slices_go_one_by_one_empty_ones_do_so_too(lab, units):
+    """Databricks takes 256 values a statement, and renews every turn before each."""
+    cuts = [lab.staged(report_slice(DAY1, DAY1, account=name), []) for name in ACCOUNTS]
+    lab.warehouse.load(manifest(*cuts))
+    assert len(list(each(lab, cuts))) == len(ACCOUNTS)
+    assert units == [[account] for account in ACCOUNTS]
+
+
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
 def test_slices_of_the_same_days_follow_one_another(lab, units):
     """Else both would find nothing to replace, and their rows would be there twice."""
