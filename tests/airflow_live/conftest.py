@@ -112,7 +112,8 @@ def connect(live: Live) -> None:
         if conn_id.endswith("faulty"):  # its failures are not to slow the others
             extra["org_id"] = "faulty"
         if conn_id.endswith("capped"):
-            extra["requests_per_hour"] = 1
+            # Within an organization, connections of one app share its limits.
+            extra |= {"requests_per_hour": 1, "org_id": "capped"}
         live.api.create_connection(
             conn_id, "liftosmeta", host=f"{live.sandbox.url}/meta", extra=extra
         )
