@@ -359,7 +359,7 @@ class Platform:
     than of others. ``notices`` reads from an answer's headers what a person should be told,
     ``outlived`` what they say when another API version answered because the one asked for is dead.
     ``trace_header`` names the header (lower-case) by which the platform finds a call again.
-    ``app`` is the connection's field that names the app: connections of one app share its limits.
+    ``app`` names the app of a connection, whose limits all its connections share; empty: unknown.
     ``ids_per_part`` is how many ids one call may name where a slice is divided by ids; None: any
     number. ``adopt`` reads a connection's extra, also as other tools have written it.
     ``body_signals`` are what a body says of limits, where a platform does not in headers.
@@ -402,7 +402,7 @@ class Platform:
     notices: Callable[[Mapping[str, str]], Sequence[str]] = lambda _headers: ()
     outlived: Callable[[Mapping[str, str]], str] = lambda _headers: ""
     trace_header: str = ""
-    app: str = ""
+    app: Callable[[Credentials], str] = lambda _credentials: ""
     ids_per_part: Callable[[Credentials], int | None] = lambda _credentials: None
     adopt: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda extra: extra
     usual_reports: tuple[str, ...] = USUAL_REPORTS

@@ -103,6 +103,9 @@ class Pace:
         self.lane = lane
         self._seating = seating
         self._rates: dict[str, float] = {}
+        # Connections of one app share its limits; of an unknown or a mock one, each has its own.
+        app = "" if credentials.is_mock else platform.app(credentials)
+        self._app = app or credentials.conn_id
 
     # -- before a request -----------------------------------------------------------------------
 
@@ -196,14 +199,8 @@ class Pace:
         return min(calls, self._caps.get(limit.option, calls))
 
     def _limit_key(self, scope: str, account: str | None) -> str:
-        owner = account if scope == "account" else self._app()
+        owner = account if scope == "account" else self._app
         return f"{self._platform.name}/{scope}/{owner}"
-
-    def _app(self) -> str:
-        """Connections of one app share its limits; of an unknown app, each has its own."""
-        credentials = self._credentials
-        known = credentials.options.get(self._platform.app) if self._platform.app else None
-        return str(known or credentials.conn_id)
 
     # -- after an answer ------------------------------------------------------------------------
 

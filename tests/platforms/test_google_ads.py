@@ -328,6 +328,26 @@ def test_a_key_that_is_none_is_refused_without_showing_it(google: Harness, key: 
 
 
 @pytest.mark.parametrize(
+    ("client", "key", "expected"),
+    [
+        ("77-a.apps.googleusercontent.com", "", "77"), ("77-b.apps.googleusercontent.com", "", "77"),
+        ("77-a.x", '{"client_email": "x", "private_key": "y", "project_id": "ads"}', "ads"),
+        ("77-a.x", '{"client_email": "x", "private_key": "y"}', ""), ("77-a.x", "{", ""),
+        ("", "", ""),
+    ],
+)  # fmt: skip
+def test_quota_is_of_the_cloud_project(
+    google: Harness, client: str, key: str, expected: str
+) -> None:
+    given = replace(
+        google.session().credentials,
+        options={"client_id": client},
+        secrets={"keyfile_dict": Secret(key)},
+    )
+    assert GOOGLE.app(given) == expected
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ("127.0.0.1:5", "grpc://127.0.0.1:5"), ("localhost:5", "grpc://localhost:5"),

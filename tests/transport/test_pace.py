@@ -158,8 +158,12 @@ def test_a_platform_that_is_unwell_is_not_asked_many_times_as_often(world: World
 
 
 def test_connections_of_one_app_share_its_limits_and_others_have_their_own(world: World) -> None:
-    def keys(platform: Platform, conn_id: str, **options: Any) -> set[str]:
-        given = replace(credentials("http://127.0.0.1:1", platform, {}), conn_id=conn_id)
+    def keys(
+        platform: Platform, conn_id: str, *, is_mock: bool = False, **options: Any
+    ) -> set[str]:
+        given = replace(
+            credentials("http://127.0.0.1:1", platform, {}), conn_id=conn_id, is_mock=is_mock
+        )
         given = replace(given, options={**given.options, **options})
         pace = Pace(platform, given, world.limiter, world.clock.now, print)
         places = pace.places(Request(method="GET", path="x"))
@@ -167,10 +171,12 @@ def test_connections_of_one_app_share_its_limits_and_others_have_their_own(world
 
     for name in names():
         platform = get(name)
-        assert platform.app in {field.name for field in platform.conn_fields}
-        old, new = (keys(platform, conn, **{platform.app: "77"}) for conn in ("old", "new"))
+        field = "client_id" if name == "google_ads" else "app_id"
+        assert field in {one.name for one in platform.conn_fields}
+        old, new = (keys(platform, conn, **{field: "77"}) for conn in ("old", "new"))
         assert old == new != set()
-        assert not old & keys(platform, "old", **{platform.app: "78"})
+        assert not old & keys(platform, "old", **{field: "78"})
+        assert not old & keys(platform, "old", is_mock=True, **{field: "77"})
         assert not keys(platform, "old") & keys(platform, "new")
 
 

@@ -84,7 +84,7 @@ PLATFORM = Platform(
     ),
     adopt=connection.adopt,
     trace_header="request-id",
-    app="client_id",
+    app=connection.project,
     limits=(
         Limit(name="day", scope="app", calls=15_000, per=86_400, option="requests_per_day"),
         Limit(name="minute", scope="app", calls=600, per=60, option="requests_per_minute"),

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_liftos.platforms.google_ads.wire import digits
+from airflow_provider_liftos.model.errors import ConfigurationError
+from airflow_provider_liftos.model.platform import Credentials
+from airflow_provider_liftos.platforms.google_ads.wire import digits, key
 
 _OTHER_NAMES = {"keyfile_json": "keyfile_dict", "client_customer_id": "account_ids"}
 
@@ -34,3 +36,18 @@ def adopt(extra: Mapping[str, Any]) -> dict[str, Any]:
         elif value:
             found[name] = ",".join(digits(one) for one in str(value).split(","))
     return found
+
+
+def project(credentials: Credentials) -> str:
+    """The Cloud project, whose quota all its OAuth clients and service accounts share.
+
+    A key says the project's name, and a client's id begins with its number: who uses both kinds
+    has two limits for one project.
+    """
+    try:
+        signer = key(credentials)
+    except ConfigurationError:
+        return ""  # it is said where a token is asked for
+    if signer:
+        return str(signer.get("project_id") or "")
+    return str(credentials.options.get("client_id") or "").partition("-")[0]

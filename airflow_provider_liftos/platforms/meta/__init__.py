@@ -60,7 +60,7 @@ PLATFORM = Platform(
     notices=wire.notices,
     outlived=wire.outlived,
     trace_header="x-fb-trace-id",
-    app="app_id",
+    app=lambda credentials: str(credentials.options.get("app_id") or ""),
     limits=(
         # Meta's own allowance of insights per ad account; its headers need something to pause.
         Limit(name="allowance", scope="account", calls=190_000, per=3600,

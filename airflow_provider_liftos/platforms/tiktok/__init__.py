@@ -72,7 +72,7 @@ PLATFORM = Platform(
     ),
     adopt=_adopt,
     trace_header="x-tt-logid",
-    app="app_id",
+    app=lambda credentials: str(credentials.options.get("app_id") or ""),
     limits=(
         Limit(name="hour", scope="app", calls=1000, per=3600, option="requests_per_hour"),
         Limit(name="second", scope="app", calls=10, per=1, option="requests_per_second"),
