@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, U
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
 from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
@@ -108,8 +109,8 @@ class _Task:
         """Whether both replace the same rows, so that the later one must find the earlier's."""
         mine, others = self.result.slice, other.result.slice
         return (
-            (mine.platform, mine.account_id, self.table, mine.report)
-            == (others.platform, others.account_id, other.table, others.report)
+            (mine.platform, mine.account_id, self.table, _name(mine))
+            == (others.platform, others.account_id, other.table, _name(others))
             and mine.window.since <= others.window.until
             and others.window.since <= mine.window.until
         )
@@ -442,6 +443,11 @@ class SqlWarehouse(ABC, Generic[SessionT]):
 
 def _table(task: _Task) -> str:
     return task.table
+
+
+def _name(part: Slice) -> tuple[str, str] | None:
+    """By which its rows are found, whatever else a report of that name asks for."""
+    return (part.report.name, str(part.report.level)) if part.report else None
 
 
 def _target(result: SliceResult, table: str | None) -> str:

@@ -165,16 +165,17 @@ def test_where_slices_go_one_by_one_empty_ones_do_so_too(lab, units):
     assert units == [[account] for account in ACCOUNTS]
 
 
+@pytest.mark.parametrize("parts", [{}, {"metrics": ("spend",)}], ids=["same", "changed"])
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
-def test_slices_of_the_same_days_follow_one_another(lab, units):
+def test_slices_of_the_same_days_follow_one_another(lab, units, parts):
     """Else both would find nothing to replace, and their rows would be there twice."""
     once, again = (
         lab.staged(
-            report_slice(DAY1, last, account="a"),
+            report_slice(DAY1, last, account="a", **asked),
             [performance_row(DAY1, account_id="a", spend=spend)],
             as_of=as_of,
         )
-        for last, spend, as_of in ((DAY1, "5", NOON), (DAY2, "6", NOON + 1))
+        for last, spend, as_of, asked in ((DAY1, "5", NOON, {}), (DAY2, "6", NOON + 1, parts))
     )
     lab.warehouse.load(manifest(once, again))
     assert len(list(each(lab, [once, again]))) == 2
