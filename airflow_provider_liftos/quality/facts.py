@@ -21,6 +21,7 @@ from airflow_provider_liftos.quality.days import (
     PublishedDay,
     key_of,
 )
+from airflow_provider_liftos.quality.habits import unusual
 from airflow_provider_liftos.quality.settled import Standing
 from airflow_provider_liftos.quality.sums import Days, above, by_day, drift, excess
 
@@ -29,7 +30,6 @@ NOTHING: Number = (nan, "")
 NO_SLICE = "no slice of the account"
 NOT_LOADED = "later days were never published"
 DAY = timedelta(days=1)
-HABIT_DAYS, OFTEN = 28, 3  # days looked back at, and how many pauses among them are a habit
 COARSEST_FIRST = tuple(Level)
 ABLE = {"", "active", "enabled"}  # an account that may deliver, or of which nobody knows
 
@@ -137,48 +137,57 @@ class Facts:
             return NOTHING
         newest = max(day for (day, _), _ in self._days(key_of(result), result))
         covered = newest + timedelta(days=report.time_increment - 1)
-        late, loaded_late = max(0, (due - covered).days), due > window.until
-        if late and not loaded_late and late <= self._usual_silence(result, newest):
+        if due > window.until:
+            late = max(0, (due - covered).days)
+            return late, f"newest day {covered}, expected {due}; {NOT_LOADED}"
+        silence = [covered + n * DAY for n in range(1, (due - covered).days + 1)]
+        if silence and report.time_increment == 1 and not self._unusual(result, silence):
             return NOTHING
-        more = f"; {NOT_LOADED}" if loaded_late else ""
-        return late, f"newest day {covered}, expected {due}{more}"
+        return len(silence), f"newest day {covered}, expected {due}"
 
-    def _usual_silence(self, result: SliceResult, newest: date) -> int:
-        """For how many days in a row an account that often delivers nothing does so; else 0.
+    def _unusual(
+        self, result: SliceResult, silence: Sequence[date], patience: int = 1
+    ) -> list[date]:
+        """Days of a silence on which rows should be: by habit, or as something else has them.
 
-        Of such an account nobody can say that the newest day should have rows.
+        That is another level of the run, or what was published before.
         """
-        key, silent = key_of(result), 0
-        lengths: list[int] = []
-        for number in range(1, HABIT_DAYS + 1):
-            if self._spent(key, newest - number * DAY) is False:
-                silent += 1
-            elif silent:
-                lengths.append(silent)
-                silent = 0
-        return max(lengths) if len(lengths) >= OFTEN else 0
+        key, due = key_of(result), self._due(result)
+        before = self._history.get(key, {})
+        found = unusual(
+            silence, lambda day: self._spent(key, day) if day <= due else None, patience=patience
+        )
+        found += [day for day in silence if day in before and before[day].has_spend]
+        return [day for day in silence if day in found or self._spending_level(result, [day])]
 
     def _due(self, result: SliceResult) -> date:
         return due_day(self.today, result.account.timezone, self.delay_days)
 
     def _gaps(self, result: SliceResult) -> Number:
-        """Days without rows between days with spend."""
+        """Days without rows between days with spend, but for those on which there often are none.
+
+        As the pause is over, one that is longer than those before is more likely than a loss.
+        """
         report = _report(result)
         if report.time_increment != 1 or self.coverage(report).sparse:
             return NOTHING
         key = key_of(result)
-        there = {day for (day, _), _ in self._days(key, result)}
-        missing = [day for day in result.slice.window.dates() if day not in there]
-        gaps = [day for day in missing if self._between_spend(key, day, missing)]
+        gaps: list[date] = []
+        for silence in self._silences(result):
+            if self._spent(key, silence[0] - DAY) and self._spent(key, silence[-1] + DAY):
+                gaps += self._unusual(result, silence, patience=2)
         return len(gaps), f"no rows on {', '.join(map(str, gaps[:5]))}"
 
-    def _between_spend(self, key: Key, day: date, missing: Collection[date]) -> bool:
-        before = after = day
-        while before in missing:
-            before -= DAY
-        while after in missing:
-            after += DAY
-        return bool(self._spent(key, before) and self._spent(key, after))
+    def _silences(self, result: SliceResult) -> list[list[date]]:
+        """Days in a row of the slice without rows, oldest first."""
+        there = {day for (day, _), _ in self._days(key_of(result), result)}
+        found: list[list[date]] = [[]]
+        for day in result.slice.window.dates():
+            if day not in there:
+                found[-1].append(day)
+            elif found[-1]:
+                found.append([])
+        return [silence for silence in found if silence]
 
     def _spent(self, key: Key, day: date) -> bool | None:
         """Whether there was spend, by this load or else as published; None when nobody knows."""
@@ -220,7 +229,7 @@ class Facts:
         """What says that there was delivery on the very days that came without rows."""
         if days := [day for day in self._known(result) if day.has_spend]:
             return f"no rows, but {len(days)} of its days are published with spend"
-        if level := self._spending_level(result):
+        if level := self._spending_level(result, [*result.slice.window.dates()]):
             return f"no rows, but the {level} level of the same run has spend"
         return ""
 
@@ -267,12 +276,13 @@ class Facts:
         loaded_of_key = self.loaded.get(key, {}).values()
         return any(day.has_spend for of_day in loaded_of_key for day in of_day.values())
 
-    def _spending_level(self, result: SliceResult) -> str:
+    def _spending_level(self, result: SliceResult, within: Collection[date]) -> str:
+        """Another level of the report that has spend on some of the days, where this one must."""
         account, report, own = key_of(result)
         if not _is_plain(result) or self.coverage(_report(result)).partial:
             return ""
         for level in COARSEST_FIRST:
-            days = self._days((account, report, level), result)
+            days = self._days((account, report, level), within)
             if level != own and any(day.has_spend for _, day in days):
                 return str(level)
         return ""

@@ -222,7 +222,7 @@ PLATFORMS_AGREE = _sum(
 )  # fmt: skip
 EXPECTED_DAYS_PRESENT = _sum(
     "expected_days_present", Dimension.COMPLETENESS, Severity.MEDIUM,
-    "There is no day without rows between days with spend.",
+    "There is no day without rows between days with spend, but where the account often pauses.",
     "Reload those days; if they stay empty, the account was paused.",
 )  # fmt: skip
 EMPTY_IS_NOT_ZERO = _sum(
