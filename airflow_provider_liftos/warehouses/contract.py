@@ -21,12 +21,11 @@ class Capabilities:
     """An engine's ways, as data; the SQL builders ask this record and never an engine's name.
 
     ``types`` are written as the engine's catalogue prints them, so that they can be compared.
-    ``json_text`` reads a text from a JSON object, with ``{column}`` and ``{key}``. ``days`` is a
-    query of all days between two placeholders, both included, in one column named ``date``.
-    ``ratio`` is the type in which quotients are computed. ``convert`` is ``{amount}`` (money) times
-    ``{times}`` over ``{by}`` (decimals with six places), exact until it is rounded once, half away
-    from zero, to money; null where that does not fit. ``unnest`` makes rows of a placeholder's list
-    of ``{type}``; several of them in one SELECT go side by side. ``plus_hours`` is what a clock
+    ``json_text`` reads a text from a JSON object, with ``{column}`` and ``{key}``. ``ratio`` is the
+    type in which quotients are computed. ``convert`` is ``{amount}`` (money) times ``{times}`` over
+    ``{by}`` (decimals with six places), exact until it is rounded once, half away from zero, to
+    money; null where that does not fit. ``unnest`` makes rows of a placeholder's list of
+    ``{type}``; several of them in one SELECT go side by side. ``plus_hours`` is what a clock
     without a zone shows ``{hours}`` after ``{day}`` began; ``zoned`` is what a clock of zone
     ``{there}`` shows when one of ``{here}`` shows ``{clock}``. ``digest`` sums a hash of each row's
     ``{columns}``: an integer that does not depend on their order, and that a row which is there
@@ -46,7 +45,6 @@ class Capabilities:
     types: Mapping[Kind, str]
     ratio: str
     json_text: str
-    days: str
     convert: str
     unnest: str
     plus_hours: str

@@ -40,8 +40,6 @@ CAPABILITIES = Capabilities(
     },
     ratio="double",
     json_text="get_json_object({column}, concat('$.', {key}))",
-    days="SELECT CAST(day AS date) AS `date` FROM (SELECT explode(sequence("
-    "CAST(? AS date), CAST(? AS date), INTERVAL '1' DAY)) AS day) AS days",
     convert=_CONVERT,
     unnest="",  # one generator makes rows in a SELECT, no more
     plus_hours="timestampadd(HOUR, CAST({hours} AS int), CAST({day} AS timestamp_ntz))",

@@ -63,8 +63,6 @@ CAPABILITIES = Capabilities(
     },
     ratio="DOUBLE",
     json_text="{column} ->> {key}",
-    days='SELECT CAST(day AS DATE) AS "date"'
-    " FROM generate_series(CAST(? AS DATE), CAST(? AS DATE), INTERVAL 1 DAY) AS days(day)",
     convert=_CONVERT,
     unnest="unnest(CAST(? AS {type}[]))",
     plus_hours="CAST({day} AS TIMESTAMP) + to_hours(CAST({hours} AS INTEGER))",
@@ -160,7 +158,6 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
 
     @contextmanager
     def _lease(self) -> Iterator[None]:
-        self._file.path.parent.mkdir(parents=True, exist_ok=True)
         if self._leases is None:
             yield
             return

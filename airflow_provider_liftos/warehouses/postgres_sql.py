@@ -28,8 +28,6 @@ CAPABILITIES = Capabilities(
     },
     ratio="double precision",
     json_text="{column} ->> {key}",
-    days='SELECT CAST(day AS date) AS "date" FROM generate_series('
-    "CAST(? AS timestamp), CAST(? AS timestamp), INTERVAL '1 day') AS days(day)",
     convert=_CONVERT,
     unnest="unnest(CAST(? AS {type}[]))",
     plus_hours="CAST({day} AS timestamp) + CAST({hours} AS integer) * INTERVAL '1 hour'",

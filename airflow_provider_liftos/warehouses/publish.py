@@ -10,7 +10,8 @@ doing it again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -29,16 +30,29 @@ from airflow_provider_liftos.warehouses.job import (
     instant,
 )
 from airflow_provider_liftos.warehouses.replacing import replace_rows
+from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 
 RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", "clicks")
 
-Sums: TypeAlias = dict[tuple[date, str], tuple[Decimal | None, ...]]
-"""(day, attribution window) -> sums of RESTATED_METRICS."""
+Sums: TypeAlias = dict[tuple[date, str], "_Sum"]
+"""By day and attribution window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """Rows, and what RESTATED_METRICS add up to; None where there are no such values."""
+
+    rows: int = 0
+    metrics: tuple[Decimal | None, ...] = (None,) * len(RESTATED_METRICS)
+
+    def of(self, metric: str) -> Decimal | None:
+        """What one of them adds up to."""
+        return self.metrics[RESTATED_METRICS.index(metric)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What becomes of a slice: days that its rows replace, and what that means.
+    """What becomes of a slice: days that its rows replace, and what these add up to.
 
     ``whole`` says that these are all of its days. ``lead`` is the attribution window whose sums
     stand for a day.
@@ -48,6 +62,7 @@ class _Plan:
     key: Predicate
     dates: tuple[date, ...]
     whole: bool
+    sums: Sums
     lead: str
     published: Published
 
@@ -83,8 +98,7 @@ def publish_reports(jobs: Sequence[Job]) -> list[Published]:
     plans = [_plan(job) for job in jobs]
     if moving := [plan for plan in plans if plan.dates]:
         _replace(moving)
-        for plan in moving:
-            _note_loads(plan)
+        _note_loads(moving)
     return [plan.published for plan in plans]
 
 
@@ -93,11 +107,12 @@ def _plan(job: Job) -> _Plan:
     key = _key(job)
     declared = tuple(job.result.slice.window.dates())
     staged = _count_staged(job, key & _between(job, declared[0], declared[-1]))
-    settled, newer = _published_before(job, key, declared)
+    before = _published_before(job, key, declared)
+    newer = before.newer
     if staged == expected:
         dates = tuple(day for day in declared if day not in newer)
         kept = tuple(sorted(newer))
-    elif staged or not set(declared) <= settled | newer:
+    elif staged or not set(declared) <= before.settled | newer:
         raise job.error(
             f"the audit schema holds {staged} of its {expected} rows.",
             hint="Load the manifest again, then publish.",
@@ -105,36 +120,28 @@ def _plan(job: Job) -> _Plan:
     else:
         dates, kept = (), declared
     rows = _count(job, key & _in_dates(job, kept)) if kept else 0
-    before, after, lead, restated = (
-        _change(job, key, _in_dates(job, dates)) if dates else (0, 0, DEFAULT_WINDOW, ())
-    )
+    days = _in_dates(job, dates)
+    old = _sums(job, job.layout.published(PERFORMANCE.name), key & days) if dates else {}
+    new = _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days) if dates else {}
+    lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
+    restated = tuple(_restatements(old, new, lead, before.known & set(dates)))
+    if job.note and restated:
+        job.note(restated)
     return _Plan(
         job=job,
         key=key,
         dates=dates,
         whole=dates == declared,
+        sums=new,
         lead=lead,
         published=Published(
-            rows_before=before + rows,
-            rows_after=after + rows,
+            rows_before=rows + sum(one.rows for one in old.values()),
+            rows_after=rows + sum(one.rows for one in new.values()),
             dates_published=dates,
             dates_skipped=tuple(sorted(newer)),
             restated=restated,
         ),
     )
-
-
-def _change(
-    job: Job, key: Predicate, days: Predicate
-) -> tuple[int, int, str, tuple[Restatement, ...]]:
-    """Rows before and after, the leading window, and what moved, which the job's note hears."""
-    before, old = _sums(job, job.layout.published(PERFORMANCE.name), key & days)
-    after, new = _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days)
-    lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
-    restated = tuple(_restatements(old, new, lead, _known(job, key & days)))
-    if job.note and restated:
-        job.note(restated)
-    return before, after, lead, restated
 
 
 def _replace(plans: Sequence[_Plan]) -> None:
@@ -181,22 +188,33 @@ def _count_staged(job: Job, declared: Predicate) -> int:
     return int(rows)
 
 
-def _published_before(
-    job: Job, key: Predicate, declared: Sequence[date]
-) -> tuple[set[date], set[date]]:
-    """Days this very load published as the slice has them, and days with newer ones of others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """Days that were published: at all, as the slice has them by this load, newer by others."""
+
+    known: set[date]
+    settled: set[date]
+    newer: set[date]
+
+
+def _published_before(job: Job, key: Predicate, declared: Sequence[date]) -> _Before:
     ident = job.layout.capabilities.ident
+    declares = key & _between(job, declared[0], declared[-1])
     rows = job.run(
         f"SELECT {ident('date')}, {ident('load_id')} = ? AND {ident('as_of')} >= ?,"
         f" {ident('as_of')} > ? AND {ident('load_id')} <> ?"
         f" FROM {job.layout.published(LOADS.name)}",
-        key & _between(job, declared[0], declared[-1]),
+        declares,
         (job.load_id, job.as_of, job.as_of, job.load_id),
     )
     newer = {day for day, _, newer in rows if newer}
     if job.layout.capabilities.replace:
-        newer |= _newer_rows(job, key & _between(job, declared[0], declared[-1]))
-    return {day for day, mine, _ in rows if mine}, newer
+        newer |= _newer_rows(job, declares)
+    return _Before(
+        known={day for day, _, _ in rows},
+        settled={day for day, mine, _ in rows if mine},
+        newer=newer,
+    )
 
 
 def _newer_rows(job: Job, where: Predicate) -> set[date]:
@@ -215,15 +233,14 @@ def _count(job: Job, where: Predicate) -> int:
     return int(job.run(f"SELECT count(*) FROM {table}", where)[0][0])
 
 
-def _sums(job: Job, table: str, where: Predicate) -> tuple[int, Sums]:
+def _sums(job: Job, table: str, where: Predicate) -> Sums:
     ident = job.layout.capabilities.ident
     group = f"{ident('date')}, {ident('attribution_window')}"
     sums = ", ".join(f"sum({ident(metric)})" for metric in RESTATED_METRICS)
     rows = job.run(
         f"SELECT {group}, count(*), {sums} FROM {table}", where, tail=f" GROUP BY {group}"
     )
-    totals = {(row[0], row[1]): tuple(map(_decimal, row[3:])) for row in rows}
-    return sum(int(row[2]) for row in rows), totals
+    return {(row[0], row[1]): _Sum(int(row[2]), tuple(map(_decimal, row[3:]))) for row in rows}
 
 
 def _decimal(value: object) -> Decimal | None:
@@ -238,57 +255,49 @@ def _leading_window(job: Job, sums: Sums) -> str | None:
     return next((w for w in wanted if w in present), min(present, default=None))
 
 
-def _known(job: Job, where: Predicate) -> set[date]:
-    """Days that were published before, also those of which there was no row."""
-    day, table = job.layout.capabilities.ident("date"), job.layout.published(LOADS.name)
-    return {found for (found,) in job.run(f"SELECT {day} FROM {table}", where)}
-
-
 def _restatements(
     old: Sums, new: Sums, lead: str, known: Collection[date]
 ) -> Iterable[Restatement]:
     """What moved; a day that is published in this window for the first time did not."""
-    nothing = (None,) * len(RESTATED_METRICS)
     elsewhere = {day for day, window in old if window != lead}
     for day in sorted({day for day in known if (day, lead) in old or day not in elsewhere}):
-        before, after = old.get((day, lead), nothing), new.get((day, lead), nothing)
-        for metric, was, now in zip(RESTATED_METRICS, before, after, strict=True):
+        before, after = old.get((day, lead), _Sum()), new.get((day, lead), _Sum())
+        for metric in RESTATED_METRICS:
+            was, now = before.of(metric), after.of(metric)
             if was != now:
                 yield Restatement(date=day, metric=metric, old=was, new=now)
 
 
-def _note_loads(plan: _Plan) -> None:
+def _note_loads(plans: Sequence[_Plan]) -> None:
     """One ``loads`` row for every published day, also for those without any row."""
-    job, rows, lead = plan.job, plan.key & plan.days, plan.lead
+    job = plans[0].job
     capabilities, ident = job.layout.capabilities, job.layout.capabilities.ident
-    leading = f"CASE WHEN {ident('attribution_window')} = ? THEN"
-    kinds = {column.name: capabilities.types[column.kind] for column in LOADS.columns}
-    day, ranges, same = ident("date"), spans(plan.dates), _same_on_all_days(job)
-    shown = {"date": f"d.{day}", "rows": f"coalesce(p.{ident('rows')}, 0)"} | {
-        name: f"CAST(p.{ident(name)} AS {kinds[name]})" for name in ("spend", "conversions")
-    }
-    # What is the same on all days comes as one row, so that columns may stand in any order.
-    given = ", ".join(f"CAST(? AS {kinds[name]}) AS {ident(name)}" for name in same)
+    noted = [row for plan in plans for row in _noted(plan)]
+    select, params = rows_of(
+        capabilities,
+        [
+            Given(
+                name=column.name,
+                type=capabilities.types[column.kind],
+                values=[row.get(column.name) for row in noted],
+            )
+            for column in LOADS.columns
+        ],
+    )
     replace_rows(
         job.session,
         job.layout,
         LOADS.name,
-        [rows],
-        {name: shown.get(name, f"g.{ident(name)}") for name in LOADS.names()},
-        f"FROM ({' UNION ALL '.join([capabilities.days] * len(ranges))}) AS d"
-        f" CROSS JOIN (SELECT {given}) AS g LEFT JOIN (SELECT {day}, count(*) AS {ident('rows')},"
-        f" sum({leading} {ident('spend')} END) AS {ident('spend')},"
-        f" sum({leading} {ident('conversions')} END) AS {ident('conversions')}"
-        f" FROM {job.layout.published(PERFORMANCE.name)} WHERE {rows.sql}"
-        f" GROUP BY {day}) AS p ON p.{day} = d.{day}",
-        (*(day for span in ranges for day in span), *same.values(), lead, lead,
-         *rows.params),
-    )  # fmt: skip
+        [plan.key & plan.days for plan in plans],
+        {name: f"g.{ident(name)}" for name in LOADS.names()},
+        f"FROM ({select}) AS g",
+        params,
+    )
 
 
-def _same_on_all_days(job: Job) -> dict[str, object]:
-    part = job.result.slice
-    return {
+def _noted(plan: _Plan) -> Iterator[dict[str, object]]:
+    job, part = plan.job, plan.job.result.slice
+    same = {
         "org_id": job.org_id,
         "platform": part.platform,
         "report": part.report and part.report.name,
@@ -298,6 +307,19 @@ def _same_on_all_days(job: Job) -> dict[str, object]:
         "load_id": job.load_id,
         "published_at": instant(job.now),
     }
+    rows: dict[date, int] = defaultdict(int)
+    for (day, _), one in plan.sums.items():
+        rows[day] += one.rows
+    for day in plan.dates:
+        leading = plan.sums.get((day, plan.lead), _Sum())
+        spend, conversions = leading.of("spend"), leading.of("conversions")
+        # As texts, exactly: a list has one type for all of its numbers.
+        yield same | {
+            "date": day,
+            "rows": rows[day],
+            "spend": None if spend is None else str(spend),
+            "conversions": None if conversions is None else str(conversions),
+        }
 
 
 def _between(job: Job, first: date, last: date) -> Predicate:

@@ -41,9 +41,6 @@ CAPABILITIES = Capabilities(
     },
     ratio="FLOAT",
     json_text="CAST({column}[{key}] AS TEXT)",
-    days='SELECT CAST(DATEADD(DAY, f.INDEX, p.SINCE) AS DATE) AS "DATE"'
-    " FROM (SELECT CAST(? AS DATE) AS SINCE, CAST(? AS DATE) AS UNTIL) AS p,"
-    " LATERAL FLATTEN(INPUT => ARRAY_GENERATE_RANGE(0, DATEDIFF(DAY, p.SINCE, p.UNTIL) + 1)) AS f",
     convert=_CONVERT,
     plus_days="DATEADD(DAY, {days}, {day})",
     plus_hours="DATEADD(HOUR, {hours}, CAST({day} AS TIMESTAMP_NTZ))",
