@@ -175,7 +175,11 @@ class Pace:
             if limit.path and not fnmatchcase(request.path, limit.path):
                 continue
             calls = self._calls(limit)
-            key = self._limit_key(limit.scope, request.account) + f"/{limit.name}"
+            key = self._limit_key(limit.scope, request.account)
+            # A cap of a connection's own would hold up the app's other connections, which queue.
+            if limit.scope == "app" and calls != limit.calls:
+                key += f"/{calls:g}"
+            key += f"/{limit.name}"
             cost = float(request.cost)
             if limit.burst:
                 places.append(Place(key, calls, limit.per, limit.burst, cost))

@@ -178,6 +178,10 @@ def test_connections_of_one_app_share_its_limits_and_others_have_their_own(world
         assert not old & keys(platform, "old", **{field: "78"})
         assert not old & keys(platform, "old", is_mock=True, **{field: "77"})
         assert not keys(platform, "old") & keys(platform, "new")
+        caps = {limit.option: "7" for limit in platform.limits if limit.scope == "app"}
+        capped = keys(platform, "capped", **{field: "77"}, **caps)
+        assert not old & capped, "who waits for a narrow cap would hold up the others"
+        assert capped == keys(platform, "as narrow", **{field: "77"}, **caps)
 
 
 def test_an_accounts_retries_do_not_use_up_anothers() -> None:
