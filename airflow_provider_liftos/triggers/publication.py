@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
+from airflow_provider_liftos.triggers.once import OnceTrigger
 
 _LOOKED_AT = 20  # the newest publications of an organization
 
 
-class PublicationTrigger(BaseTrigger):
+class PublicationTrigger(OnceTrigger):
     """Fires when a platform has been published since a moment, or at ``look_again`` at the latest.
 
     It reads the run ledger in the state store and never opens the warehouse: of a DuckDB file there
@@ -23,6 +22,8 @@ class PublicationTrigger(BaseTrigger):
     epoch seconds of the state store's clock: no event before the last of them (Airflow 3.3 may
     otherwise see it before it has noted the deferral).
     """
+
+    named = ("platform", "org_ids", "since", "look_again", "poll_seconds", "fire_after")
 
     def __init__(
         self,
@@ -33,39 +34,12 @@ class PublicationTrigger(BaseTrigger):
         poll_seconds: float,
         fire_after: float,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(fire_after)
         self.platform = platform
         self.org_ids = list(org_ids)
         self.since = since
         self.look_again = look_again
         self.poll_seconds = poll_seconds
-        self.fire_after = fire_after
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Plain JSON only."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "platform": self.platform,
-                "org_ids": self.org_ids,
-                "since": self.since,
-                "look_again": self.look_again,
-                "poll_seconds": self.poll_seconds,
-                "fire_after": self.fire_after,
-            },
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, in any case: what an exception says would not reach the task."""
-        try:
-            payload = await self._wait()
-        except ConfigurationError as error:
-            payload = {"status": "error", "message": str(error), "final": True}
-        except Exception as error:
-            self.log.exception("the trigger failed")
-            payload = {"status": "error", "message": f"the trigger failed: {type(error).__name__}"}
-        await asyncio.sleep(max(0.0, self.fire_after - time.time()))
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         while True:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
 from typing import Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_liftos.model.errors import (
     CircuitOpen,
-    ConfigurationError,
-    LiftosError,
-    Rejected,
     Throttled,
     Unavailable,
 )
+from airflow_provider_liftos.triggers.once import OnceTrigger, until
 
 
-class ReportTrigger(BaseTrigger):
+class ReportTrigger(OnceTrigger):
     """Polls the submitted reports of a scope; fires when none is running any more.
 
     Everything it needs is named, nothing is carried: reports are in the state store, secrets in the
@@ -27,6 +21,8 @@ class ReportTrigger(BaseTrigger):
     polling before the first (a limit is used up until then), no event before the second (Airflow
     3.3 may otherwise see the event before it has noted the deferral).
     """
+
+    named = ("platform", "conn_id", "scope", "poll_seconds", "fire_after", "not_before")
 
     def __init__(
         self,
@@ -37,45 +33,16 @@ class ReportTrigger(BaseTrigger):
         fire_after: float,
         not_before: float | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(fire_after)
         self.platform = platform
         self.conn_id = conn_id
         self.scope = scope
         self.poll_seconds = poll_seconds
-        self.fire_after = fire_after
         self.not_before = not_before
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Plain JSON only; no secret, no hook."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "platform": self.platform,
-                "conn_id": self.conn_id,
-                "scope": self.scope,
-                "poll_seconds": self.poll_seconds,
-                "fire_after": self.fire_after,
-                "not_before": self.not_before,
-            },
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, in any case: what an exception says would not reach the task."""
-        try:
-            payload = await self._wait()
-        except (ConfigurationError, Rejected) as error:
-            payload = {"status": "error", "message": str(error), "final": True}
-        except LiftosError as error:
-            payload = {"status": "error", "message": str(error)}
-        except Exception as error:
-            self.log.exception("the trigger failed")
-            payload = {"status": "error", "message": f"the trigger failed: {type(error).__name__}"}
-        await _until(self.fire_after)
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         if self.not_before is not None:
-            await _until(self.not_before)
+            await until(self.not_before)
             return {"status": "time"}
         from airflow_provider_liftos.transport.client import AsyncHttpSender
 
@@ -95,10 +62,10 @@ class ReportTrigger(BaseTrigger):
                 progress = await self._watch(session, checkpoints, sender)
             except Throttled as pause:
                 self.log.info("waiting for a limit: %s", pause)
-                await _until(pause.retry_at)
+                await until(pause.retry_at)
             except CircuitOpen as pause:
                 self.log.info("%s", pause)
-                await _until(pause.until)
+                await until(pause.until)
             except Unavailable as error:
                 self.log.warning("polling goes on: %s", error)
                 if await asyncio.to_thread(_overdue, checkpoints):
@@ -193,19 +160,3 @@ def _overdue(checkpoints: Any) -> bool:
     now = checkpoints.clock.now()
     running = [p for p in checkpoints.load().values() if p.state == SUBMITTED]
     return all(p.deadline is not None and p.deadline < now for p in running)
-
-
-def _now() -> float:
-    """By the store's clock: this host's may be another than the worker's."""
-    from airflow_provider_liftos.hooks import config
-
-    try:
-        return config.state_store().clock.now()
-    except LiftosError:  # what is wrong with the store, the event will tell
-        return time.time()
-
-
-async def _until(moment: float) -> None:
-    pause = moment - await asyncio.to_thread(_now)
-    if pause > 0:
-        await asyncio.sleep(pause)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
+from airflow_provider_liftos.triggers.once import OnceTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.engine.source_remote import Remote
@@ -19,7 +16,7 @@ _FAILURES = 30
 """Looks in a row without an answer, after which the task itself sees what is wrong."""
 
 
-class StatementTrigger(BaseTrigger):
+class StatementTrigger(OnceTrigger):
     """Fires when a statement runs no more, whatever became of it: the task finds out.
 
     It names the connection and the statement; credentials are looked up here, again after each look
@@ -27,6 +24,8 @@ class StatementTrigger(BaseTrigger):
     store's clock: no event before it (Airflow 3.3 may otherwise see it before it has noted the
     deferral).
     """
+
+    named = ("platform", "conn_id", "statement_id", "poll_seconds", "fire_after")
 
     def __init__(
         self,
@@ -36,37 +35,11 @@ class StatementTrigger(BaseTrigger):
         poll_seconds: float,
         fire_after: float,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(fire_after)
         self.platform = platform
         self.conn_id = conn_id
         self.statement_id = statement_id
         self.poll_seconds = poll_seconds
-        self.fire_after = fire_after
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Plain JSON only."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "platform": self.platform,
-                "conn_id": self.conn_id,
-                "statement_id": self.statement_id,
-                "poll_seconds": self.poll_seconds,
-                "fire_after": self.fire_after,
-            },
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event, in any case: what an exception says would not reach the task."""
-        try:
-            payload = await self._wait()
-        except ConfigurationError as error:
-            payload = {"status": "error", "message": str(error), "final": True}
-        except Exception as error:
-            self.log.exception("the trigger failed")
-            payload = {"status": "error", "message": f"the trigger failed: {type(error).__name__}"}
-        await asyncio.sleep(max(0.0, self.fire_after - time.time()))
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         from airflow_provider_liftos.engine.source_remote import RUNNING
