@@ -34,15 +34,22 @@ _numbers = count()
 @contextmanager
 def snowflake_server() -> Iterator[dict[str, Any]]:
     """What the connector connects with; nothing else runs in the process with it."""
-    import fakesnow
-
+    serve = _server_of_fakesnow()
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
         patch.setattr("fakesnow.cursor.transforms.merge", _merge_of_duckdb)
         _moments_of_fakesnow()
         patch.setattr("fakesnow.arrow.timestamp_to_sf_struct", _nulls_kept)
-        with fakesnow.server(session_parameters={"nop_regexes": ["^REMOVE "]}) as given:
+        with serve(session_parameters={"nop_regexes": ["^REMOVE "]}) as given:
             yield {**given, "network_timeout": 15, "login_timeout": 15, "database": DATABASE}
+
+
+@cache
+def _server_of_fakesnow() -> Any:
+    """Its function, whose name stands for a module of the package once it was called."""
+    import fakesnow
+
+    return fakesnow.server
 
 
 def _merge_of_duckdb(statement: Any) -> list[Any]:

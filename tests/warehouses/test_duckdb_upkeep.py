@@ -248,15 +248,17 @@ def test_processes_that_write_while_the_file_is_replaced_lose_nothing(tmp_path, 
     monkeypatch.setattr(duckdb_upkeep, "_is_half_free", lambda _: True)
     path = tmp_path / "w.duckdb"
     command = [sys.executable, "-c", COUNT_UP, str(path), "12"]
-    children = [subprocess.Popen(command, cwd=REPOSITORY) for _ in range(3)]
-    replaced = 0
-    while any(child.poll() is None for child in children):
-        if path.exists():
-            duckdb_upkeep.compact(DuckDbFile(path=path), worth=0)
-            replaced += 1
-    assert [child.wait(180) for child in children] == [0] * 3
+    rounds = replaced = 0
+    while replaced <= 3 and rounds < 10:  # a busy machine may give us few turns among the writers
+        children = [subprocess.Popen(command, cwd=REPOSITORY) for _ in range(3)]
+        while any(child.poll() is None for child in children):
+            if path.exists():
+                duckdb_upkeep.compact(DuckDbFile(path=path), worth=0)
+                replaced += 1
+        assert [child.wait(180) for child in children] == [0] * 3
+        rounds += 1
     assert replaced > 3
-    assert at(path, "SELECT count(*) FROM t") == [(36,)]
+    assert at(path, "SELECT count(*) FROM t") == [(36 * rounds,)]
     assert [found.name for found in tmp_path.iterdir()] == ["w.duckdb"]
 
 
