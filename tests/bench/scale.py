@@ -43,7 +43,11 @@ def main() -> None:
 
 def one(accounts: int) -> dict[str, Any]:
     """One size, against a sandbox in a process of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="liftos-scale-"))
+    with tempfile.TemporaryDirectory(prefix="liftos-scale-") as folder:
+        return _against_a_sandbox(Path(folder), accounts)
+
+
+def _against_a_sandbox(folder: Path, accounts: int) -> dict[str, Any]:
     read, write = os.pipe()
     serving = [sys.executable, "-m", "tests.bench.scale", "serve", str(accounts), str(write)]
     with subprocess.Popen(serving, pass_fds=[write]) as process:
