@@ -202,7 +202,7 @@ class SourceReader:
         try:
             for batch in self._batches(rows, sample, windows):
                 for number, lines in rows.sorted_out(batch, cuts).items():
-                    landing.add(number, cuts.slices[number], lines)
+                    landing.add(number, lines)
             rows.finish()
             accounts = {cut.account_id: rows.account(cut.account_id) for cut in cuts.slices}
             slices = landing.finish(cuts.slices, accounts, self.as_of)
@@ -215,19 +215,15 @@ class SourceReader:
         self, rows: Rows, sample: Any, windows: Sequence[Window]
     ) -> Iterator[list[tuple[Any, ...]]]:
         columns = ", ".join(self._column(name) for name in rows.columns)
-        # Neighbours are of one slice: few files are open at once.
-        order = ", ".join(self._column(name) for name in reversed(rows.key))
-        tail = f" ORDER BY {order}" if order else ""
         if self.source.stream:
-            statement = self.query.select(columns, tail=tail, ordered_by=len(rows.key))
+            statement = self.query.select(columns)
             self.door.ready(statement)
             yield from self.door.rows(statement)
             return
         if sample is None:
             return
         statements = [
-            self.query.select(columns, self._within(sample, some), tail, ordered_by=len(rows.key))
-            for some in batches(windows)
+            self.query.select(columns, self._within(sample, some)) for some in batches(windows)
         ]
         for statement in statements:
             self.door.ready(statement)

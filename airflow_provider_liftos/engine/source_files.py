@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_liftos.engine.objects import temporary_folder
 from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
-from airflow_provider_liftos.engine.source_query import Dialect, Query, Statement
+from airflow_provider_liftos.engine.source_query import Dialect, Query
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms.duckdb import connect
@@ -66,17 +66,6 @@ def _by_suffix(name: str) -> str:
     return FORMATS.get(suffix.lstrip("."), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unsorted(Query):
-    """Rows in whatever order: sorting them would take more memory than all that is done to them."""
-
-    def select(
-        self, columns: str, where: Any = None, tail: str = "", *more: Any, **named: Any
-    ) -> Statement:
-        kept = "" if tail.startswith(" ORDER BY ") else tail
-        return Query.select(self, columns, where, kept, *more, **named)
-
-
 @contextmanager
 def opened(
     files: Sequence[SourceFile],
@@ -108,7 +97,7 @@ def opened(
         connection = _connect(folder)
         door = Door(connection=connection, dialect=DUCKDB, title=title, platform=platform)
         try:
-            query: Query = _Unsorted(sql=_reading(kind, paths), dialect=DUCKDB)
+            query = Query(sql=_reading(kind, paths), dialect=DUCKDB)
             yield door, replace(query, order=_order(door, query, cursor))
         finally:
             door.close()

@@ -24,7 +24,7 @@ class Landing:
     _bins: Bins = field(default_factory=Bins)
     _files: dict[int, list[File]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, number: int, cut: Slice, lines: Sequence[bytes]) -> None:  # noqa: ARG002
+    def add(self, number: int, lines: Sequence[bytes]) -> None:
         """Append raw rows of a slice, which has that number. Raises StagingError."""
         self._bins.add(number, lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 Mark = Callable[[object], str]
@@ -27,14 +27,10 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A statement for a driver; without ``parameters`` it is to be executed without any.
-
-    Its rows are ordered by so many of its first columns, of these by the last one first.
-    """
+    """A statement for a driver; without ``parameters`` it is to be executed without any."""
 
     text: str
     parameters: Sequence[Any] | Mapping[str, Any] | None
-    ordered_by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,6 @@ class Query:
         columns: str,
         where: Callable[[Mark], str] | None = None,
         tail: str = "",
-        ordered_by: int = 0,
     ) -> Statement:
         """A statement over the query's rows. ``where`` is given what binds values."""
         values: list[object] = []
@@ -69,8 +64,7 @@ class Query:
 
         condition = where(mark) if where else ""
         after = f"\n) AS q{f' WHERE {condition}' if condition else ''}{tail}"
-        made = self._statement(f"SELECT {columns} FROM (\n", after, values)
-        return replace(made, ordered_by=ordered_by)
+        return self._statement(f"SELECT {columns} FROM (\n", after, values)
 
     def _statement(self, before: str, after: str, values: Sequence[object]) -> Statement:
         body, own = self.sql.strip().rstrip(";"), self.parameters

@@ -65,8 +65,8 @@ class Remote(Protocol):
     def look(self, statement_id: str) -> Look:
         """What has become of one."""
 
-    def rows(self, statement_id: str, ordered_by: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The result of one, as ``Statement.ordered_by`` says. Missing: it is no longer kept."""
+    def rows(self, statement_id: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The result of one. Missing: it is no longer kept."""
 
     def cancel(self, statement_id: str) -> None:
         """End one, where it still runs."""
@@ -195,7 +195,7 @@ class RemoteDoor:
     def _streamed(self, statement: Statement) -> Iterator[list[tuple[Any, ...]]]:
         statement_id, _ = self._done[digest(statement)]
         try:
-            yield from self.remote.rows(statement_id, statement.ordered_by)
+            yield from self.remote.rows(statement_id)
         except Missing:
             raise self._ended(digest(statement), statement_id, Look(state=GONE)) from None
 

@@ -113,15 +113,14 @@ class DatabricksStatements:
         code = str(error.get("error_code", ""))
         return Look(state=FAILED, said=f"{said} (code {code})", final=code == "BAD_REQUEST")
 
-    def rows(self, statement_id: str, ordered_by: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The result of one, chunk by chunk, in its own order.
+    def rows(self, statement_id: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The result of one, chunk by chunk.
 
         Raises:
             Missing: it is no longer kept.
             ConfigurationError: it was larger than the vendor gives out.
             Unavailable: there was no answer.
         """
-        del ordered_by
         manifest = self._asked(f"/{_checked(statement_id)}").get("manifest")
         if manifest is None:
             raise Missing("the result is closed", platform=self._platform)

@@ -90,16 +90,14 @@ class SnowflakeStatements:
             final=str(told.get("sqlState", "")).startswith(_WRONG),
         )
 
-    def rows(self, statement_id: str, ordered_by: int) -> Iterator[list[tuple[Any, ...]]]:
-        """The result of one, in the order it has without waiting; RESULT_SCAN promises none.
+    def rows(self, statement_id: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The result of one, in no order.
 
         Raises:
             Missing: it is no longer kept.
             Unavailable: the connection broke off.
         """
         text = f"SELECT * FROM TABLE(RESULT_SCAN('{_checked(statement_id)}'))"
-        if ordered_by:
-            text += f" ORDER BY {', '.join(map(str, range(ordered_by, 0, -1)))}"
         try:
             yield from self._door.rows(Statement(text=text, parameters=None))
         except ConfigurationError as error:
@@ -161,8 +159,12 @@ class SnowflakeStatements:
                 f"{self.title} cannot be reached: {type(error).__name__}", platform=self._platform
             ) from None
         except (ValueError, AirflowException) as error:
+            from airflow_provider_liftos.hooks.source import secrets
+            from airflow_provider_liftos.transport.redact import redact
+
+            said = redact(" ".join(str(error).split()), secrets(self._conn_id), longest=300)
             raise ConfigurationError(
-                f"{self.title} cannot be waited for: {' '.join(str(error).split())}",
+                f"{self.title} cannot be waited for: {said}",
                 platform=self._platform,
                 hint="The SQL API takes no passwords: give the connection a key pair, OAuth or a"
                 " programmatic access token, or leave deferrable out.",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SHOWN = 12
 _TOLD = 25
 """Alerts that one message has lines for; the gravest."""
+GIVEN_UP = "given_up"
+"""State of an alert whose data has not come, but is not waited for any more."""
+
 ALL = "all"
 
 
@@ -196,10 +199,6 @@ class LiftosQualityWatchOperator(LiftosOperator):
         if refusal:
             raise refusal
         alerts.told(due)
-
-
-GIVEN_UP = "given_up"
-"""State of an alert whose data has not come, but is not waited for any more."""
 
 
 def _together(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

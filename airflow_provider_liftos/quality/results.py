@@ -92,17 +92,12 @@ def _result(finding: Finding, common: dict[str, Any], prefix: str) -> dict[str, 
         "dimension": finding.dimension,
         "severity": finding.severity,
         "status": finding.status.value,
-        "observed": _storable(finding.observed),
+        "observed": finding.observed,
         "expected": finding.expected,
         "failing_share": finding.failing_share if judged else None,
         "sample": json.dumps(list(finding.sample)),
         "advice": finding.advice,
     }
-
-
-def _storable(text: str) -> str:
-    """Words of strangers without what no database takes: NUL, and halves of characters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _score(account: str | None, value: Any, common: dict[str, Any], prefix: str) -> dict[str, Any]:

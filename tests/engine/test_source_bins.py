@@ -94,12 +94,6 @@ def test_values_of_json_come_back_as_they_were(tmp_path):
     assert rows == [("é🦩\x00", None), (None, ""), (None, "1.10"), (None, None)] * 3
 
 
-def test_files_are_not_sorted_to_be_read():
-    query = source_files._Unsorted(sql="SELECT 1", dialect=source_files.DUCKDB)
-    assert "ORDER BY" not in query.select("*", tail=' ORDER BY q."d"').text
-    assert "GROUP BY" in query.select("*", tail=' GROUP BY q."d"').text
-
-
 def test_long_lines_of_json_are_held_few_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(source_files, "_BATCH_BYTES", 1000)
     lines = [b'{"a": "' + b"x" * 600 + b'"}\n'] * 5

@@ -39,7 +39,7 @@ def connect(server: DatabricksSandbox, monkeypatch: pytest.MonkeyPatch, **extra:
 def asked(remote: Any, sql: str, values: Any = None) -> list[tuple]:
     statement_id = remote.submit(Statement(text=sql, parameters=values), "r", again=False)
     assert remote.look(statement_id).state == "done"
-    return [row for batch in remote.rows(statement_id, 0) for row in batch]
+    return [row for batch in remote.rows(statement_id) for row in batch]
 
 
 def numbers(rows: int) -> str:
@@ -55,7 +55,7 @@ def test_chunks_come_one_after_the_other(server: DatabricksSandbox, remote: Any)
 def test_batches_are_small_however_large_a_chunk_is(server: DatabricksSandbox, remote: Any) -> None:
     server.statements.chunk_rows = 100_000
     statement_id = remote.submit(Statement(text=numbers(12_000), parameters=None), "r", again=False)
-    sizes = [len(batch) for batch in remote.rows(statement_id, 0)]
+    sizes = [len(batch) for batch in remote.rows(statement_id)]
     assert sum(sizes) == 12_000
     assert max(sizes) <= 5_000
 

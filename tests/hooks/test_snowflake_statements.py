@@ -53,9 +53,7 @@ def test_a_statement_runs_as_in_a_session_of_the_connection(
     assert body["parameters"] == {"MULTI_STATEMENT_COUNT": "1", "TIMEZONE": "UTC"}
 
 
-def test_a_result_is_read_in_the_order_it_was_asked_for(
-    api: SnowflakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_result_is_read_by_its_handle(api: SnowflakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
 
     def rows(statement: Statement) -> Any:
@@ -65,11 +63,10 @@ def test_a_result_is_read_in_the_order_it_was_asked_for(
     monkeypatch.setattr(source, "_door", lambda *_: SimpleNamespace(rows=rows, close=lambda: None))
     remote = connect(api, monkeypatch)
     handle = remote.submit(ONE, "b9e5", again=False)
-    assert [list(remote.rows(handle, by)) for by in (0, 2)] == [[[(1,)]], [[(1,)]]]
-    scan = f"SELECT * FROM TABLE(RESULT_SCAN('{handle}'))"
-    assert texts == [scan, f"{scan} ORDER BY 2, 1"]
+    assert list(remote.rows(handle)) == [[(1,)]]
+    assert texts == [f"SELECT * FROM TABLE(RESULT_SCAN('{handle}'))"]
     with pytest.raises(Unavailable, match="no handle of a statement"):
-        list(remote.rows("x') --", 0))
+        list(remote.rows("x') --"))
 
 
 def test_a_password_alone_is_refused_in_one_line(
