@@ -79,7 +79,8 @@ class LiftosPublishOperator(LiftosOperator):
                 self.warehouse_conn_id, manifest.org_id, store, mock=manifest.is_mock
             )
             free = [cut for cut in manifest.slices if cut.slice.fingerprint() not in held]
-            rows = published = restated = 0
+            published = restated = 0
+            work = staged(())
             for cut, done in warehouse.publish_each(
                 free,
                 manifest.load_id,
@@ -89,9 +90,10 @@ class LiftosPublishOperator(LiftosOperator):
                 note=lambda cut: partial(self._note, store, manifest, cut.slice),
             ):
                 settle(context, manifest, cut)
-                rows, published = rows + done.rows_after, published + 1
+                published += 1
+                size = work.bytes + staged([cut]).bytes
+                work = entry.work = replace(work, rows=work.rows + done.rows_after, bytes=size)
                 restated += len({one.date for one in done.restated})
-                entry.work = replace(staged(free[:published]), rows=rows)
                 entry.detail = {"slices": published, "held": len(held), "days_restated": restated}
             keep_slices(context, manifest, {print_: _why(d) for print_, d in held.items()})
             warehouse.discard(manifest.load_id, keep=held)
@@ -109,7 +111,7 @@ class LiftosPublishOperator(LiftosOperator):
             self.datasets = sorted(
                 {f"{warehouse.layout.schema}.{s.table}" for s in manifest.slices}
             )
-            summary = self._summary(manifest, rows, published, len(entry.warnings))
+            summary = self._summary(manifest, work.rows, published, len(entry.warnings))
             ti = context["ti"]
             summary["quality_report"] = page_url("quality", ti.dag_id, ti.run_id)
             summary |= self._partial(context, entry, manifest, sorted(missing))

@@ -30,8 +30,9 @@ from airflow_provider_liftos.warehouses.databricks_session import (
     DatabricksSession,
 )
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONGEST_NAME
+from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
-from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 if TYPE_CHECKING:

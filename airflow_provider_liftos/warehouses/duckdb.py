@@ -22,7 +22,8 @@ from airflow_provider_liftos.warehouses import (
 )
 from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
-from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.publications import Sizes
+from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 # its process, is what excludes them.
 _LEASE_SECONDS = 20.0
 # Nobody must hold the file for too long.
-_SIZES = Sizes(rows=200_000, slices=100, years=1, together=200_000, seconds=1.0)
+_SIZES = Sizes(rows=1_000_000, slices=100, years=1, together=1_000_000, seconds=1.0)
 
 # DuckDB divides decimals as floating point, so amounts are counted in millionths, as integers:
 # at most 2 x 10^18 x 10^18, for which 128 bits are enough.

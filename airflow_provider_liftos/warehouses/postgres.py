@@ -18,10 +18,11 @@ from airflow_provider_liftos.warehouses.postgres_session import (
     PostgresSession,
 )
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn, Unit
+from airflow_provider_liftos.warehouses.publications import Sizes
+from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
-_SIZES = Sizes(rows=1_000_000, slices=200, together=200_000)
+_SIZES = Sizes(rows=1_000_000, slices=200, together=200_000, lanes=2)
 
 
 class PostgresWarehouse(SqlWarehouse[PostgresSession]):

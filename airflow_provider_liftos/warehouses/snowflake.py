@@ -15,10 +15,11 @@ from typing import Any, Unpack
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_load
+from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.snowflake_load import Cargo
 from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeAccount, SnowflakeSession
 from airflow_provider_liftos.warehouses.snowflake_sql import CAPABILITIES
-from airflow_provider_liftos.warehouses.sql import Settings, Sizes, SqlWarehouse, Turn
+from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What all warehouses that speak SQL have in common; an engine adds a few verbs.
 
-A load is put into the audit schema many slices at a time, and published a slice at a time. What an
+A load is put into the audit schema, and published, many slices at a time. What an
 engine must do for this: make its tables (``prepare``), open a unit of writing or of reading
 (``_write``, ``_read``), and bring staged files into an audit table (``_bring``).
 """
@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.errors import LiftosError
-from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
 from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
@@ -34,6 +34,13 @@ from airflow_provider_liftos.warehouses.contract import (
     TableOf,
 )
 from airflow_provider_liftos.warehouses.job import Job
+from airflow_provider_liftos.warehouses.publications import (
+    Publication,
+    Sizes,
+    lanes,
+    side_by_side,
+    together,
+)
 from airflow_provider_liftos.warehouses.publish import publish
 from airflow_provider_liftos.warehouses.rates import replace_rates
 from airflow_provider_liftos.warehouses.settle import settling
@@ -64,22 +71,6 @@ class Turn:
     shared: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """How much one unit of writing takes: staged rows and slices, and years of exchange rates.
-
-    ``together`` is how many staged rows are published in one unit, if that is more than a slice;
-    0: each slice goes in its own, also an empty one.
-    ``seconds`` is how long one connection is kept for many units.
-    """
-
-    rows: int
-    slices: int
-    years: int = 100
-    together: int = 0
-    seconds: float = 60.0
-
-
 class Settings(TypedDict, total=False):
     """What every warehouse may be told.
 
@@ -92,28 +83,6 @@ class Settings(TypedDict, total=False):
     memory_limit: str
     threads: int
     views: ViewSettings | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """A slice to publish: into which table, of which load, for whom, and when (epoch seconds)."""
-
-    result: SliceResult
-    table: str
-    load_id: str
-    org_id: str
-    now: Callable[[], float]
-    note: Note | None
-
-    def crosses(self, other: _Task) -> bool:
-        """Whether both replace the same rows, so that the later one must find the earlier's."""
-        mine, others = self.result.slice, other.result.slice
-        return (
-            (mine.platform, mine.account_id, self.table, _name(mine))
-            == (others.platform, others.account_id, other.table, _name(others))
-            and mine.window.since <= others.window.until
-            and others.window.since <= mine.window.until
-        )
 
 
 class SqlWarehouse(ABC, Generic[SessionT]):
@@ -217,7 +186,7 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         note: Note | None = None,
     ) -> Published:
         """Replace the slice's published days, or the account's entities, in one transaction."""
-        task = _Task(
+        one = Publication(
             result=result,
             table=_target(result, table),
             load_id=load_id,
@@ -225,7 +194,7 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             now=lambda: now,
             note=note,
         )
-        [published] = self._publish_at_once(self._write, [task])
+        [published] = self._publish_at_once(self._write, [one])
         return published
 
     def publish_each(
@@ -240,11 +209,13 @@ class SqlWarehouse(ABC, Generic[SessionT]):
     ) -> Iterator[tuple[SliceResult, Published]]:
         """Publish slices, over as few connections and units of writing as can be.
 
-        If a unit fails, each of its slices goes in its own, up to the one at fault. Nothing is held
-        while the caller looks at what it gets, which is so many slices later.
+        They come as they are done, those of an account in their order. If a unit fails, each of its
+        slices goes in its own, up to the one at fault; what goes side by side with them ends with
+        what it is at. Nothing is held while the caller looks at what it gets, which is so many
+        slices later. ``note`` may be called from several threads.
         """
-        left = deque(
-            _Task(
+        some = [
+            Publication(
                 result=cut,
                 table=_target(cut, table_of(cut)),
                 load_id=load_id,
@@ -253,67 +224,68 @@ class SqlWarehouse(ABC, Generic[SessionT]):
                 note=note(cut) if note else None,
             )
             for cut in results
+        ]
+        yield from side_by_side(
+            [partial(self._publish_lane, lane) for lane in lanes(some, self._sizes)]
         )
+
+    def _publish_lane(
+        self, left: deque[Publication], ended: Callable[[], bool]
+    ) -> Iterator[tuple[SliceResult, Published]]:
         alone = 0  # of those in front
-        while left:
+        while left and not ended():
             done: list[tuple[SliceResult, Published]] = []
             try:
                 # What failed together may have left its connection unusable.
-                alone = self._publish_some(left, alone, done)
+                alone = self._publish_some(left, alone, done, ended)
             except Exception:
                 yield from done
                 raise
             yield from done
 
     def _publish_some(
-        self, left: deque[_Task], alone: int, done: list[tuple[SliceResult, Published]]
+        self,
+        left: deque[Publication],
+        alone: int,
+        done: list[tuple[SliceResult, Published]],
+        ended: Callable[[], bool],
     ) -> int:
         """Move over one connection from ``left`` to ``done``; how many must then go alone."""
-        tasks: list[_Task] = []
+        unit_of: list[Publication] = []
         try:
             with self._many() as unit:
                 until = time.monotonic() + self._sizes.seconds
-                while left and (not done or time.monotonic() < until):
-                    tasks = [left[0]] if alone else self._together(left)
-                    for published in self._publish_at_once(unit, tasks):
+                while left and not (done and (ended() or time.monotonic() >= until)):
+                    unit_of = [left[0]] if alone else together(left, self._sizes)
+                    for published in self._publish_at_once(unit, unit_of):
                         done.append((left.popleft().result, published))
-                    tasks, alone = [], max(alone - 1, 0)
+                    unit_of, alone = [], max(alone - 1, 0)
         except Exception as error:
-            if len(tasks) <= 1:
+            if len(unit_of) <= 1:
                 raise
             why = error if isinstance(error, LiftosError) else type(error).__name__
-            log.info("%d slices go one by one, for together they failed: %s", len(tasks), why)
-            return len(tasks)
+            log.info("%d slices go one by one, for together they failed: %s", len(unit_of), why)
+            return len(unit_of)
         return alone
 
-    def _together(self, tasks: Iterable[_Task]) -> list[_Task]:
-        """The first of them, and those behind it that are published in the same unit."""
-        found: list[_Task] = []
-        rows, most = 0, self._sizes.slices if self._sizes.together else 1
-        for task in tasks:
-            rows += task.result.staged_rows
-            full = rows > self._sizes.together or len(found) >= most
-            if found and (full or any(task.crosses(other) for other in found)):
-                break
-            found.append(task)
-        return found
-
-    def _publish_at_once(self, unit: Unit[SessionT], tasks: Sequence[_Task]) -> list[Published]:
+    def _publish_at_once(
+        self, unit: Unit[SessionT], some: Sequence[Publication]
+    ) -> list[Published]:
         """Publish slices of one load in one unit; their rows under audit go last."""
-        [load_id] = {task.load_id for task in tasks}
-        with unit(*self._publishing_turns(load_id, tasks)) as session:
-            done = publish([self._job(session, task) for task in tasks])
-            for table, some in groupby(sorted(tasks, key=_table), key=_table):
-                keys = [task.result.slice.fingerprint() for task in some]
+        [load_id] = {one.load_id for one in some}
+        with unit(*self._publishing_turns(load_id, some)) as session:
+            done = publish([self._job(session, one) for one in some])
+            for table, its in groupby(sorted(some, key=_table), key=_table):
+                keys = [one.result.slice.fingerprint() for one in its]
                 self._delete(session, load_id, table, keys)
         return done
 
-    def _publishing_turns(self, load_id: str, tasks: Sequence[_Task]) -> Iterator[Turn]:
+    def _publishing_turns(self, load_id: str, some: Sequence[Publication]) -> Iterator[Turn]:
         """Platforms before accounts, each in the order of their names, so that no two cross."""
         platforms, accounts = set(), set()
-        for task in tasks:
-            part = task.result.slice
-            platform = (self.layout.schema, task.table, task.org_id, part.platform)
+        for one in some:
+            part = one.result.slice
+            platform = (self.layout.schema, one.table, one.org_id, part.platform)
             platforms.add(platform)
             accounts.add((*platform, part.account_id))
         # The load must stay as it is, while others publish their slices of it.
@@ -321,16 +293,16 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         yield from (Turn(names, shared=True) for names in sorted(platforms))
         yield from (Turn(names) for names in sorted(accounts))
 
-    def _job(self, session: SessionT, task: _Task) -> Job:
+    def _job(self, session: SessionT, one: Publication) -> Job:
         return Job(
             session=session,
             layout=self.layout,
-            result=task.result,
-            table=task.table,
-            load_id=task.load_id,
-            org_id=task.org_id,
-            now=task.now(),
-            note=task.note,
+            result=one.result,
+            table=one.table,
+            load_id=one.load_id,
+            org_id=one.org_id,
+            now=one.now(),
+            note=one.note,
         )
 
     def replace_rates(self, rates: Sequence[Rate], org_id: str, now: float) -> int:
@@ -441,13 +413,8 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             )
 
 
-def _table(task: _Task) -> str:
-    return task.table
-
-
-def _name(part: Slice) -> tuple[str, str] | None:
-    """By which its rows are found, whatever else a report of that name asks for."""
-    return (part.report.name, str(part.report.level)) if part.report else None
+def _table(one: Publication) -> str:
+    return one.table
 
 
 def _target(result: SliceResult, table: str | None) -> str:
