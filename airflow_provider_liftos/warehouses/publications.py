@@ -117,8 +117,9 @@ def side_by_side(lines: Sequence[Line[T]]) -> Iterator[T]:
     Each is given a question to ask now and then: whether to come to an end, because another one
     failed or nobody wants more. The error is raised once all have given what they did.
     """
-    if len(lines) == 1:
-        yield from lines[0](_never)
+    if len(lines) < 2:
+        for line in lines:
+            yield from line(_never)
         return
     stop, given, end = Event(), SimpleQueue[Any](), object()
 

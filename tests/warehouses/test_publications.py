@@ -1,0 +1,164 @@
+"""Which slices go together, which side by side, and what becomes of lines of work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_liftos.engine.manifest import File, SliceResult
+from airflow_provider_liftos.warehouses.publications import (
+    Publication,
+    Sizes,
+    lanes,
+    side_by_side,
+    together,
+)
+from tests.warehouses.engines import administer
+from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, report_slice, result
+from tests.warehouses.test_publishing_many import ACCOUNTS, loaded, published
+
+SIZES = Sizes(rows=1_000, slices=3, together=100, lanes=2)
+PATIENCE = 20.0
+
+
+def publication(account: str, rows: int = 10, **parts: Any) -> Publication:
+    cut = report_slice(DAY1, DAY2, account=account, **parts)
+    found = result(cut, File(path="nowhere", rows=rows, bytes=1, sha256=""))
+    return Publication(
+        result=found, table="performance", load_id="l", org_id=ORG, now=lambda: NOON, note=None
+    )
+
+
+def accounts(some: Sequence[Publication]) -> list[str]:
+    return [one.result.slice.account_id for one in some]
+
+
+def test_what_fits_one_unit_goes_in_one_lane_in_its_order():
+    some = [publication(name) for name in "cab"]
+    assert [accounts(lane) for lane in lanes(some, SIZES)] == [["c", "a", "b"]]
+    assert accounts(together(some, SIZES)) == ["c", "a", "b"]
+
+
+def test_more_than_a_unit_goes_side_by_side():
+    some = [publication(name) for name in "abcd"]
+    assert [accounts(lane) for lane in lanes(some, SIZES)] == [["a", "c"], ["b", "d"]]
+
+
+def test_an_accounts_slices_stay_in_one_lane_and_in_order():
+    some = [publication(name, metrics=(f"m{n}",)) for n in range(5) for name in "ab"]
+    found = lanes(some, SIZES)
+    assert [accounts(lane) for lane in found] == [["a"] * 5, ["b"] * 5]
+    assert [one.result.slice.report.metrics for one in found[0]] == [(f"m{n}",) for n in range(5)]
+
+
+def test_one_account_is_one_lane_however_much_it_has():
+    assert len(lanes([publication("a") for _ in range(50)], SIZES)) == 1
+
+
+def test_nothing_to_publish_is_no_work():
+    assert lanes([], SIZES) == []
+    assert list(side_by_side([])) == []
+
+
+def test_engines_of_one_lane_get_one():
+    assert len(lanes([publication(str(n)) for n in range(50)], replace(SIZES, lanes=1))) == 1
+
+
+def line(*found: int) -> Callable[[Callable[[], bool]], Iterator[int]]:
+    return lambda _ended: iter(found)
+
+
+def test_lines_give_all_they_have():
+    assert sorted(side_by_side([line(1, 2, 3), line(4), line()])) == [1, 2, 3, 4]
+
+
+def test_an_error_comes_after_what_all_gave_and_ends_the_others():
+    asked, pause = threading.Event(), threading.Event()
+
+    def goes_on(ended: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        asked.set()
+        while not ended():
+            pause.wait(0.01)
+        yield 2
+
+    def fails(_ended: Callable[[], bool]) -> Iterator[int]:
+        yield 3
+        assert asked.wait(PATIENCE)
+        raise OSError("the line is down")
+
+    given: list[int] = []
+    with pytest.raises(OSError, match="the line is down"):
+        given.extend(side_by_side([goes_on, fails]))
+    assert sorted(given) == [1, 2, 3]
+
+
+def test_who_wants_no_more_waits_for_nobody_left_behind():
+    ended: list[bool] = []
+    pause = threading.Event()
+
+    def goes_on(told: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        while not told():
+            pause.wait(0.01)
+        ended.append(True)
+
+    some = side_by_side([goes_on, goes_on])
+    assert next(some) == 1
+    some.close()
+    assert ended == [True, True]
+
+
+def test_lines_know_what_the_caller_knows():
+    who = ContextVar("who", default="nobody")
+    who.set("caller")
+
+    def tells(_ended: Callable[[], bool]) -> Iterator[str]:
+        yield who.get()
+
+    assert list(side_by_side([tells, tells])) == ["caller", "caller"]
+
+
+@pytest.fixture
+def narrow(lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.warehouse, "_sizes", replace(lab.warehouse._sizes, together=1))
+
+
+def each(lab: Any, cuts: Sequence[SliceResult], load: int, **parts: Any) -> list[str]:
+    done = lab.warehouse.publish_each(cuts, f"load-{load}", ORG, lambda: NOON, **parts)
+    return sorted(cut.slice.account_id for cut, _ in done)
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_lanes_are_connections_that_work_at_the_same_time(lab, narrow):
+    assert each(lab, loaded(lab), 1) == list(ACCOUNTS)
+    both = threading.Barrier(2, timeout=PATIENCE)  # which a single lane would not pass
+    first = {"a", "b"}
+
+    def note(cut: SliceResult) -> Any:
+        return lambda _moved: cut.slice.account_id in first and both.wait()
+
+    assert each(lab, loaded(lab, spend="6", load=2), 2, note=note) == list(ACCOUNTS)
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 6)
+    assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_a_bad_slice_ends_the_other_lane_and_loses_nothing(lab, narrow):
+    cuts = loaded(lab)
+    administer(lab.warehouse, "DELETE FROM liftos_audit.performance WHERE account_id = 'c'")
+    told: list[str] = []
+    with pytest.raises(Exception, match=r"meta c: .*0 of its 1 rows"):
+        told.extend(
+            cut.slice.account_id
+            for cut, _ in lab.warehouse.publish_each(cuts, "load-1", ORG, lambda: NOON)
+        )
+    assert "a" in told  # which is in its lane, before it
+    assert published(lab.warehouse) == dict.fromkeys(told, 5)
+    assert each(lab, [cut for cut in cuts if cut.slice.account_id != "c"], 1) == ["a", "b", "d"]
+    assert published(lab.warehouse) == {"a": 5, "b": 5, "d": 5}
