@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -33,7 +32,7 @@ from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONG
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
-from airflow_provider_liftos.warehouses.staged import LocalSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.state.leases import Leases
@@ -214,18 +213,17 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         COPY INTO leaves out files that it has seen before, whatever is in them now: a place is
         never used twice. Slices of a table travel in one file, their key beside each row.
         """
-        filled = sorted((one for one in near if one.paths), key=lambda one: one.part.table.name)
+        filled = list(by_table(near))
         if filled:
             self._prepare_once()
-        name = f"load_{int(self._clock())}_{secrets.token_hex(8)}"
-        place, sent = f"{self._volume}/{name}", dict[str, str]()
+        place = f"{self._volume}/load_{int(self._clock())}_{secrets.token_hex(8)}"
+        sent = dict[str, str]()
         with tempfile.TemporaryDirectory(prefix="liftos-") as folder:
             try:
                 if filled:
                     with self._memory() as memory, self._server.session() as session:
-                        for name, some in groupby(filled, key=lambda one: one.part.table.name):
-                            slices = list(some)
-                            table, path = slices[0].part.table, Path(folder, f"{name}.parquet")
+                        for table, slices in filled:
+                            name, path = table.name, Path(folder, f"{table.name}.parquet")
                             columns = [column.name for column in ddl.staged_columns(table)]
                             duckdb_parquet.gather(memory, slices, columns, path)
                             sent[name] = f"{place}/{name}/{name}.parquet"

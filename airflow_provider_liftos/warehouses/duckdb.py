@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -24,7 +23,7 @@ from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
-from airflow_provider_liftos.warehouses.staged import LocalSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -134,8 +133,8 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
             yield DuckDbSession(connection)
 
     def _bring(self, session: DuckDbSession, arrived: Sequence[LocalSlice]) -> None:
-        for table, some in groupby(arrived, key=lambda one: one.part.table):
-            session.execute(duckdb_parquet.insert(self.layout, table, list(some)))
+        for table, slices in by_table(arrived):
+            session.execute(duckdb_parquet.insert(self.layout, table, slices))
 
     @contextmanager
     def _write(self, *turns: Turn) -> Iterator[DuckDbSession]:

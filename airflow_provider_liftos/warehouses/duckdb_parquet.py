@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ UNREADABLE = "unreadable"
 _PATH = "liftos_path"
 _EXACT = (Kind.DECIMAL, Kind.MONEY)
 _INEXACT = ("FLOAT", "DOUBLE")
+
+_AS_THEY_ARE: Mapping[str, Callable[[str], str]] = {}
+_NOWHERE = "TO '/dev/null' (FORMAT csv, USE_TMP_FILE false)"
 
 # What a warehouse gets that reads no Parquet itself; objects as their text.
 _PLAIN = {
@@ -72,23 +75,37 @@ def columns_found(
 def insert(layout: Layout, table: Table, slices: Sequence[LocalSlice]) -> str:
     """The statement that loads slices of one table, whose files may have different columns."""
     ident = layout.capabilities.ident
-    found = set().union(*(one.columns for one in slices))
+    found = columns_of(slices)
     columns = [ident(column.name) for column in staged_columns(table) if column.name in found]
+    return (
+        f"INSERT INTO {layout.audit(table.name)} BY NAME"
+        f" SELECT {', '.join(columns)}, k.{ident(SLICE_KEY.name)} FROM {_keyed(slices)}"
+    )
+
+
+def columns_of(slices: Iterable[LocalSlice]) -> set[str]:
+    """What any of the slices' files hold."""
+    return set().union(*(one.columns for one in slices))
+
+
+def _keyed(slices: Sequence[LocalSlice]) -> str:
+    """Rows of all their files, beside the slice's key that each is of."""
     keys = ", ".join(
         f"({literal(path)}, {literal(one.part.key)})" for one in slices for path in one.paths
     )
-    paths = [path for one in slices for path in one.paths]
     return (
-        f"INSERT INTO {layout.audit(table.name)} BY NAME"
-        f" SELECT {', '.join(columns)}, k.{ident(SLICE_KEY.name)}"
-        f" FROM {_read_parquet(paths, _PATH)} AS r"
-        f" JOIN (VALUES {keys}) AS k ({_PATH}, {ident(SLICE_KEY.name)}) USING ({_PATH})"
+        f"{_read_parquet(_paths(slices), _PATH)} AS r"
+        f" JOIN (VALUES {keys}) AS k ({_PATH}, {identifier(SLICE_KEY.name)}) USING ({_PATH})"
     )
 
 
-def empty_columns(memory: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> set[str]:
-    """Columns of which the files themselves say that they hold nothing but nulls."""
-    listed = ", ".join(literal(_no_glob(path)) for path in paths)
+def _paths(slices: Iterable[LocalSlice]) -> list[str]:
+    return [path for one in slices for path in one.paths]
+
+
+def empty_columns(memory: duckdb.DuckDBPyConnection, slices: Iterable[LocalSlice]) -> set[str]:
+    """Columns of which all files themselves say that they hold nothing but nulls."""
+    listed = ", ".join(literal(_no_glob(path)) for path in _paths(slices))
     found = memory.execute(
         f"SELECT path_in_schema FROM parquet_metadata([{listed}]) GROUP BY ALL"
         " HAVING bool_and(coalesce(stats_null_count = num_values, false))"
@@ -97,26 +114,26 @@ def empty_columns(memory: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> se
 
 
 def plain(
-    table: Table,
-    columns: Sequence[str],
-    paths: Sequence[str],
-    slice_key: str,
-    shown: Mapping[str, Callable[[str], str]],
+    slices: Sequence[LocalSlice],
+    columns: Iterable[str],
+    shown: Mapping[str, Callable[[str], str]] = _AS_THEY_ARE,
 ) -> str:
-    """A query of the files' rows, the slice's key behind them; objects are texts.
+    """A query of the rows of slices of one table, each one's key behind its columns.
 
-    ``shown`` makes other expressions of some columns.
+    Objects are texts; a column that a slice's files lack is null. ``shown`` makes other expressions
+    of some columns.
     """
-    types = {column.name: _PLAIN[column.kind] for column in staged_columns(table)}
-    casts = {name: f"CAST({identifier(name)} AS {types[name]})" for name in columns}
+    types = {column.name: _PLAIN[column.kind] for column in staged_columns(slices[0].part.table)}
+    found = columns_of(slices)
+    casts = {
+        name: f"CAST({identifier(name) if name in found else 'NULL'} AS {types[name]})"
+        for name in columns
+    }
     values = "".join(
         f"{shown[name](cast) if name in shown else cast} AS {identifier(name)}, "
         for name, cast in casts.items()
     )
-    return (
-        f"SELECT {values}{literal(slice_key)} AS {identifier(SLICE_KEY.name)}"
-        f" FROM {_read_parquet(paths)}"
-    )
+    return f"SELECT {values}k.{identifier(SLICE_KEY.name)} FROM {_keyed(slices)}"
 
 
 def gather(
@@ -125,39 +142,32 @@ def gather(
     columns: Sequence[str],
     path: Path,
 ) -> None:
-    """Write slices of one table into one Parquet file, each row's slice key behind its columns.
-
-    Objects are texts; a column that a slice's files lack is null.
+    """Write slices of one table into one Parquet file, as ``plain`` shows them.
 
     Raises:
         StagingError: a value is not what its column holds.
     """
     import duckdb
 
-    selects = [_plain(one, columns) for one in slices]
     target = f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)"
     try:
-        memory.execute(f"COPY ({' UNION ALL '.join(selects)}) {target}")
+        memory.execute(f"COPY ({plain(slices, columns)}) {target}")
     except duckdb.Error:
-        for one, select in zip(slices, selects, strict=True):  # whose is it?
-            try:
-                memory.execute(f"COPY ({select}) {target}")
-            except duckdb.Error as error:
-                raise one.part.error(f"its staged files cannot be read ({error})") from error
+        blame(memory, slices, columns)
         raise
 
 
-def _plain(one: LocalSlice, columns: Sequence[str]) -> str:
-    types = {column.name: _PLAIN[column.kind] for column in staged_columns(one.part.table)}
-    values = (
-        f"CAST({identifier(name) if name in one.columns else 'NULL'} AS {types[name]})"
-        f" AS {identifier(name)}"
-        for name in columns
-    )
-    return (
-        f"SELECT {', '.join(values)}, {literal(one.part.key)} AS {identifier(SLICE_KEY.name)}"
-        f" FROM {_read_parquet(one.paths)}"
-    )
+def blame(
+    memory: duckdb.DuckDBPyConnection, slices: Iterable[LocalSlice], columns: Sequence[str]
+) -> None:
+    """Raise a StagingError of the slice that cannot be shown plainly, if there is one."""
+    import duckdb
+
+    for one in slices:
+        try:
+            memory.execute(f"COPY ({plain([one], columns)}) {_NOWHERE}")
+        except duckdb.Error as error:
+            raise one.part.error(f"its staged files cannot be read ({error})") from error
 
 
 def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from airflow_provider_liftos.warehouses.postgres_session import (
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
-from airflow_provider_liftos.warehouses.staged import LocalSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
 
 _SIZES = Sizes(rows=1_000_000, slices=200, together=200_000, lanes=2)
 
@@ -68,8 +68,8 @@ class PostgresWarehouse(SqlWarehouse[PostgresSession]):
 
     def _bring(self, session: PostgresSession, arrived: Sequence[LocalSlice]) -> None:
         with self._memory() as memory:
-            for one in arrived:
-                postgres_copy.copy(session, memory, self.layout, one.part, one.columns, one.paths)
+            for _, slices in by_table(arrived):
+                postgres_copy.copy(session, memory, self.layout, slices)
 
 
 @contextmanager

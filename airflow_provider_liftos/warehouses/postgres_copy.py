@@ -16,9 +16,9 @@ from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses import duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import Layout
-from airflow_provider_liftos.warehouses.ddl import SLICE_KEY
+from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
 from airflow_provider_liftos.warehouses.postgres_session import NUL, SHOWN, PostgresSession
-from airflow_provider_liftos.warehouses.staged import StagedSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,38 +38,39 @@ def copy(
     session: PostgresSession,
     memory: duckdb.DuckDBPyConnection,
     layout: Layout,
-    part: StagedSlice,
-    columns: Sequence[str],
-    paths: Sequence[str],
+    slices: Sequence[LocalSlice],
 ) -> None:
-    """Add a slice's rows to its audit table. ``columns`` are those that its files hold.
+    """Add the rows of slices of one table to its audit table.
 
     Raises:
         StagingError: a value is not what its column holds.
     """
     import duckdb
 
-    objects = {column.name for column in part.table.columns if column.kind is Kind.JSON}
     # One thread, which keeps rows in their order and waits while the pipe is full; asynchronous
     # writing would spin on a core meanwhile.
     memory.execute("SET threads = 1; SET async_threads = 0")
+    table, found = slices[0].part.table, duckdb_parquet.columns_of(slices)
     try:
-        empty = duckdb_parquet.empty_columns(memory, paths)
-        filled = [name for name in columns if name not in empty]
-        query = duckdb_parquet.plain(
-            part.table, filled, paths, part.key, dict.fromkeys(objects, _cleaned)
-        )
-        names = ", ".join(map(layout.capabilities.ident, (*filled, SLICE_KEY.name)))
-        statement = f"COPY {layout.audit(part.table.name)} ({names}) FROM STDIN (FORMAT csv)"
+        found -= duckdb_parquet.empty_columns(memory, slices)
+        columns = [column.name for column in staged_columns(table) if column.name in found]
+        names = ", ".join(map(layout.capabilities.ident, (*columns, SLICE_KEY.name)))
+        statement = f"COPY {layout.audit(table.name)} ({names}) FROM STDIN (FORMAT csv)"
         with (
             session.connection.cursor() as cursor,
             cursor.copy(statement.encode()) as sink,
-            _written(memory, query) as pipe,
+            _written(memory, _query(slices, columns)) as pipe,
         ):
             for lines in _lines(pipe):
                 sink.write(lines)
-    except duckdb.Error as error:
-        raise part.error(f"its staged files cannot be read ({error})") from error
+    except duckdb.Error:
+        duckdb_parquet.blame(memory, slices, sorted(found))
+        raise
+
+
+def _query(slices: Sequence[LocalSlice], columns: Sequence[str]) -> str:
+    objects = [column.name for column in slices[0].part.table.columns if column.kind is Kind.JSON]
+    return duckdb_parquet.plain(slices, columns, dict.fromkeys(objects, _cleaned))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
 from airflow_provider_liftos.warehouses.snowflake_ddl import stage_path
 from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeSession
-from airflow_provider_liftos.warehouses.staged import LocalSlice
+from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,15 +47,10 @@ def pack(
     Raises:
         StagingError: a value is not what its column holds.
     """
-    filled = sorted((one for one in near if one.paths), key=lambda one: one.part.table.name)
-    for number, (_, some) in enumerate(groupby(filled, key=lambda one: one.part.table.name)):
-        slices = list(some)
-        table, path = slices[0].part.table, folder / f"{number}.parquet"
-        columns = tuple(
-            column.name
-            for column in staged_columns(table)
-            if any(column.name in one.columns for one in slices)
-        )
+    for number, (table, slices) in enumerate(by_table(near)):
+        path = folder / f"{number}.parquet"
+        found = duckdb_parquet.columns_of(slices)
+        columns = tuple(column.name for column in staged_columns(table) if column.name in found)
         duckdb_parquet.gather(memory, slices, columns, path)
         rows = sum(one.part.rows for one in slices)
         own = f"{name}{number:x}"

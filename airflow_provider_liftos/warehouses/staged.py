@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.objects import StagingUnavailable
@@ -72,6 +73,18 @@ class LocalSlice:
     part: StagedSlice
     columns: tuple[str, ...]
     paths: tuple[str, ...]
+
+
+def by_table(slices: Iterable[LocalSlice]) -> Iterator[tuple[Table, list[LocalSlice]]]:
+    """Those that have files, by the table they belong to."""
+    filled = sorted((one for one in slices if one.paths), key=_table_name)
+    for _, some in groupby(filled, key=_table_name):
+        found = list(some)
+        yield found[0].part.table, found
+
+
+def _table_name(one: LocalSlice) -> str:
+    return one.part.table.name
 
 
 def complete(manifest: Manifest, table_of: TableOf) -> list[StagedSlice]:

@@ -111,7 +111,7 @@ def units(lab, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])
 def test_small_slices_go_together_up_to_so_many_rows(lab, units, monkeypatch):
     list(each(lab, loaded(lab)))
-    sizes = replace(lab.warehouse._sizes, together=3, seconds=60)
+    sizes = replace(lab.warehouse._sizes, together=3, seconds=60, lanes=1)
     monkeypatch.setattr(lab.warehouse, "_sizes", sizes)
     list(each(lab, loaded(lab, spend="6", load=2), 2))
     assert units == [["a", "b", "c", "d"], ["a", "b", "c"], ["d"]]

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
 from tests.warehouses.staging import (
     DAY1,
@@ -200,6 +201,46 @@ def test_a_file_staged_before_a_column_existed_has_nulls_there(lab, tmp_path):
     lab.warehouse.load(manifest(done))
     lab.warehouse.publish(done, "load-1", ORG, NOON)
     assert lab.warehouse.query("SELECT video_views FROM liftos.performance") == [(None,)]
+
+
+def _remade(lab: Lab, path: Path, account: str, change: str) -> SliceResult:
+    """A slice of an account, whose only row is staged with other columns."""
+    row = performance_row(DAY1, account_id=account, video_views=3)
+    [file] = lab.staged(report_slice(account=account), [row]).staged
+    source = file.path.replace("[x]", "[[]x]")
+    with duckdb.connect() as con:
+        con.execute(
+            f"COPY (SELECT {change} FROM read_parquet('{source}', hive_partitioning = false))"
+            f" TO '{path}' (FORMAT parquet)"
+        )
+    return result(report_slice(account=account), fingerprint(path, 1))
+
+
+def test_slices_of_one_load_may_have_other_columns_and_types(lab, tmp_path):
+    changes = {
+        "1": "*",
+        "2": "* EXCLUDE (video_views)",
+        "3": "* REPLACE (CAST(video_views AS VARCHAR) AS video_views)",
+        "4": "* REPLACE (CAST(NULL AS INTEGER) AS video_views)",
+    }
+    cuts = [_remade(lab, tmp_path / f"{n}.parquet", n, change) for n, change in changes.items()]
+    entities = stage(lab.path(), "campaigns", [entity_row("7", "x")])
+    cuts.insert(2, result(stream_slice(), entities))
+    assert lab.warehouse.load(manifest(*cuts)) == 5
+    found = lab.warehouse.query(
+        "SELECT account_id, video_views FROM liftos_audit.performance ORDER BY account_id"
+    )
+    assert found == [("1", 3), ("2", None), ("3", 3), ("4", None)]
+
+
+@pytest.mark.parametrize("engine", ["postgres", "snowflake", "databricks"])
+def test_of_many_slices_the_one_that_cannot_be_read_is_named(lab, tmp_path):
+    good = _remade(lab, tmp_path / "1.parquet", "1", "*")
+    views = "* REPLACE ('many' AS video_views)"
+    bad = _remade(lab, tmp_path / "2.parquet", "2", views)
+    with pytest.raises(StagingError, match=r"meta 2: .*cannot be read.*many"):
+        lab.warehouse.load(manifest(good, bad))
+    assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
 
 
 def test_entities_keep_hostile_names(lab):
