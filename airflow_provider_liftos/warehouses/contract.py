@@ -38,7 +38,12 @@ class Capabilities:
     ``r``. Where there are no transactions and every statement commits by itself, ``replace`` puts
     the rows of ``{query}`` in place of those of ``{table}`` that meet ``{condition}``, all at once;
     it takes columns in the order in which ``columns`` gives those of a schema and a table.
-    ``widen`` are the statements that change the type of ``{table}``'s ``{column}`` to ``{type}``.
+    ``joined`` says that one statement for many slices is faster than one for each, as where the way
+    of each costs more than its work.
+    ``widen`` are the statements that change the type of ``{table}``'s ``{column}`` to ``{type}``,
+    and ``widens`` says whether the engine carries them out: it is asked of a column's type and of
+    one that holds all its values. Where it does not, ``rewrite`` is what a person may
+    do: write ``{table}`` anew with ``{casts}``, each under its column's name.
     """
 
     name: str
@@ -58,7 +63,10 @@ class Capabilities:
     json_item: str = "r[{i}]"
     replace: str | None = None
     columns: str = ""
+    joined: bool = False
     widen: tuple[str, ...] = ("ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {type}",)
+    widens: Callable[[str, str], bool] = lambda _given, _needed: True
+    rewrite: str = ""
 
     def ident(self, *parts: str) -> str:
         """A quoted, dotted name."""
@@ -146,7 +154,8 @@ class Warehouse(Protocol):
         """Create what is missing: schemas, tables, columns, views. Never drops or narrows.
 
         Raises:
-            WarehouseError: a column exists with a type the code cannot work with.
+            WarehouseDenied: a column exists with a type the code cannot work with, or that a person
+                has to change.
         """
 
     def load(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses.contract import Capabilities
+from airflow_provider_liftos.warehouses.widening import widens_on_delta
 
 LONGEST_NAME = 255
 """Characters of a name of schema, table or column."""
@@ -55,4 +56,5 @@ CAPABILITIES = Capabilities(
         "ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
         "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type}",
     ),
+    widens=widens_on_delta,
 )

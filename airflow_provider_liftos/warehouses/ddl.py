@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TypeAlias
 
-from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.model.errors import WarehouseDenied
 from airflow_provider_liftos.model.unified import (
     ENTITIES,
     PERFORMANCE,
@@ -37,8 +39,11 @@ SCHEMA_CHANGES = Table(
         Column(name="statement", kind=Kind.TEXT, doc="of views their digest"),
     ),
 )
+ALL_VIEWS = "views"
+"""What stands for them in the record of changes."""
 STAYS = "is not of this version: it stays, and is null in new rows"
 
+_REWRITE = "write {table} anew with {casts}"
 _SET_BY_PUBLISH = frozenset({"valid_from", "valid_to", "is_deleted"})
 
 
@@ -46,13 +51,15 @@ _SET_BY_PUBLISH = frozenset({"valid_from", "valid_to", "is_deleted"})
 class Change:
     """One thing that changes. ``statements`` are empty where there is only something to note.
 
-    ``widens`` says that a column's type changes, on which views may rest.
+    ``widens`` says that a column's type changes, on which views may rest. ``by_hand`` is there when
+    only a person can do it: a table, and the column as it is to be selected from it.
     """
 
     object: str
     what: str
     statements: tuple[str, ...] = ()
     widens: bool = False
+    by_hand: tuple[str, str] | None = None
 
 
 def staged_columns(table: Table) -> tuple[Column, ...]:
@@ -83,7 +90,8 @@ def changes(layout: Layout, existing: Catalogue) -> list[Change]:
     know, from another version or a person; it is only noted.
 
     Raises:
-        WarehouseError: an existing column's values are not among those that the code needs.
+        WarehouseDenied: an existing column's values are not among those that the code needs, or
+            the engine does not change its type.
     """
     ident = layout.capabilities.ident
     found = [
@@ -97,6 +105,8 @@ def changes(layout: Layout, existing: Catalogue) -> list[Change]:
     ]
     for schema, table in _all_tables(layout):
         found.extend(_table_changes(layout.capabilities, schema, table, existing))
+    if refused := [change for change in found if change.by_hand]:
+        raise _refusal(layout, refused)
     return found
 
 
@@ -133,19 +143,34 @@ def _widening(
 ) -> Change:
     needed, place = capabilities.types[column.kind], f"{schema}.{table.name}.{column.name}"
     if not holds(needed, given):
-        raise WarehouseError(
+        raise WarehouseDenied(
             f"{place} is {given} in the warehouse, but this version works with {needed}.",
             hint="Nothing was changed. Convert the column, or rename the table and load again;"
             " if a newer version of this package made it, install that one here too.",
         )
     name, ident = capabilities.ident(schema, table.name), capabilities.ident(column.name)
-    return Change(
-        object=place,
-        what=f"widened from {given} to {needed}",
-        statements=tuple(
-            part.format(table=name, column=ident, type=needed) for part in capabilities.widen
-        ),
-        widens=True,
+    what = f"widened from {given} to {needed}"
+    if not capabilities.widens(given, needed):
+        cast = f"CAST({ident} AS {needed}) AS {ident}"
+        return Change(object=place, what=what, by_hand=(name, cast))
+    statements = (part.format(table=name, column=ident, type=needed) for part in capabilities.widen)
+    return Change(object=place, what=what, statements=tuple(statements), widens=True)
+
+
+def _refusal(layout: Layout, refused: Sequence[Change]) -> WarehouseDenied:
+    """The error for types that the engine does not change: amid writers, rows would be lost."""
+    capabilities, first = layout.capabilities, refused[0]
+    steps, by_hand = [], (change.by_hand for change in refused)
+    for table, some in groupby(filter(None, by_hand), key=itemgetter(0)):
+        casts = ", ".join(cast for _, cast in some)
+        steps.append((capabilities.rewrite or _REWRITE).format(table=table, casts=casts))
+    noted = layout.published(SCHEMA_CHANGES.name)
+    steps.append(f"DELETE FROM {noted} WHERE {capabilities.ident('object')} = '{ALL_VIEWS}'")
+    more = f", with {len(refused) - 1} more columns," if len(refused) > 1 else ""
+    return WarehouseDenied(
+        f"{first.object} has to be {first.what}{more} which {capabilities.name} does not do.",
+        hint="Nothing was changed. Carry this out while no run writes, then run the task again;"
+        f" every value fits, and views are made anew: {'; '.join(steps)}",
     )
 
 

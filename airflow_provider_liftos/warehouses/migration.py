@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from airflow_provider_liftos import __version__
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses.contract import Layout, Session
-from airflow_provider_liftos.warehouses.ddl import SCHEMA_CHANGES, STAYS, Catalogue, Change, changes
+from airflow_provider_liftos.warehouses.ddl import (
+    ALL_VIEWS,
+    SCHEMA_CHANGES,
+    STAYS,
+    Catalogue,
+    Change,
+    changes,
+)
 from airflow_provider_liftos.warehouses.views import VIEWS, ViewSettings, create_views
 
 log = logging.getLogger(__name__)
@@ -27,8 +34,6 @@ SCHEMA_VERSION = 1
 
 A new table, a new column or a wider type is no such change.
 """
-
-_VIEWS = "views"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +67,8 @@ def plan(session: Session, layout: Layout, settings: ViewSettings, there: Catalo
     """Compare what is ``there`` with what this version needs.
 
     Raises:
-        WarehouseError: a newer version owns the tables, or a column's type cannot be widened to
-            what is needed.
+        WarehouseError: a newer version owns the tables.
+        WarehouseDenied: a column's type cannot be widened to what is needed, or not by us.
     """
     noted = _noted(session, layout, there)
     _refuse_downgrade(layout, noted)
@@ -75,8 +80,8 @@ def plan(session: Session, layout: Layout, settings: ViewSettings, there: Catalo
     )
     views = tuple(create_views(layout, settings))
     digest = hashlib.sha256("\n".join(views).encode()).hexdigest()[:32]
-    last = next((row for row in reversed(noted) if row[0] == _VIEWS), None)
-    mark = Change(object=_VIEWS, what="made", statements=(digest,))
+    last = next((row for row in reversed(noted) if row[0] == ALL_VIEWS), None)
+    mark = Change(object=ALL_VIEWS, what="made", statements=(digest,))
     if last is None or (last[2] != digest and not _is_newer(last[3])):
         return Plan(changes=wanted, views=views, mark=mark)
     gone = not all((layout.schema, view.name) in there for view in VIEWS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses.contract import Capabilities
+from airflow_provider_liftos.warehouses.widening import keeps_scale
 
 LONGEST_NAME = 255
 """Characters of an identifier; Snowflake refuses what is longer."""
@@ -51,4 +52,9 @@ CAPABILITIES = Capabilities(
     backslash=True,
     json_rows="SELECT VALUE AS r FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?)))",
     json_item="CAST(r[{i}] AS TEXT)",
+    joined=True,
+    widens=keeps_scale,
+    # One statement, which either replaces the table or leaves it: nobody finds half of it.
+    rewrite="CREATE OR REPLACE TABLE {table} COPY GRANTS AS"
+    " SELECT * REPLACE ({casts}) FROM {table}",
 )

@@ -1,4 +1,7 @@
-"""Which types hold all values of which others, by the names that engines' catalogues give them."""
+"""Which types hold all values of which others, by the names that engines' catalogues give them.
+
+An engine that could keep all values in another type does not always change a column to it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,36 @@ def holds(wide: str, narrow: str) -> bool:
     if one is None or other is None:
         return False
     return _holds_numbers(one, other) or _holds_others(one, other)
+
+
+def keeps_scale(given: str, needed: str) -> bool:
+    """Whether Snowflake changes a column from one type to another that holds all its values.
+
+    Its manual of ``ALTER TABLE … ALTER COLUMN``: texts may become longer and numbers more precise,
+    but neither a number's scale changes nor one type becomes another; ``NUMBER`` alone is
+    ``NUMBER(38,0)``, as all whole numbers are.
+    """
+    one, other = _parsed(given), _parsed(needed)
+    if one is None or other is None:
+        return False
+    if one[0] in _TEXT and other[0] in _TEXT:
+        return True
+    return {one[0], other[0]} <= _EXACT | set(_WHOLE) and (one[2] or 0) == (other[2] or 0)
+
+
+def widens_on_delta(given: str, needed: str) -> bool:
+    """Whether Delta Lake changes a column from one type to another that holds all its values.
+
+    Its manual of type widening: whole numbers become decimals only of ten digits before the point,
+    and ``bigint`` only of twenty, also where fewer would do.
+    """
+    one, other = _parsed(given), _parsed(needed)
+    if one is None or other is None:
+        return False
+    if one[0] in _WHOLE and other[0] in _EXACT:
+        digits = _digits(other, spare=0)
+        return digits is not None and digits[0] >= (20 if one[0] == "bigint" else 10)
+    return not (one[0] in _EXACT and other[0] in _WHOLE)
 
 
 def _holds_numbers(wide: _Parsed, narrow: _Parsed) -> bool:

@@ -7,9 +7,16 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_liftos.model.errors import WarehouseError
+from airflow_provider_liftos.model.errors import WarehouseDenied, WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, PERFORMANCE, TABLES, Kind
-from airflow_provider_liftos.warehouses import ddl, duckdb, postgres
+from airflow_provider_liftos.warehouses import (
+    databricks_sql,
+    ddl,
+    duckdb,
+    postgres,
+    snowflake_sql,
+)
+from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.widening import holds
@@ -90,10 +97,10 @@ def test_columns_of_another_version_stay_are_null_in_new_rows_and_noted_once(kep
     assert changed(kept).count(("liftos.performance.shares", ddl.STAYS)) == 1
 
 
-def as_once(warehouse):
+def as_once(warehouse, types=None):
     """The same place as an older version saw it, which had narrower types."""
     older = reopened(warehouse)
-    types = {**older.layout.capabilities.types, **narrower(warehouse)}
+    types = {**older.layout.capabilities.types, **(types or narrower(warehouse))}
     capabilities = replace(older.layout.capabilities, types=types)
     older.layout = replace(older.layout, capabilities=capabilities)
     return older
@@ -114,6 +121,83 @@ def test_narrower_columns_are_widened_under_the_views_that_show_them(bare, tmp_p
     noted = changed(bare)
     reopened(bare).prepare()
     assert changed(bare) == noted
+
+
+@pytest.mark.parametrize("engine", ["snowflake"])
+def test_what_the_engine_does_not_widen_is_one_line_that_says_what_to_type(bare, tmp_path):
+    old = as_once(bare, {Kind.MONEY: "NUMBER(12,2)"})
+    Lab(tmp_path / "old", old).publish(report_slice(), [performance_row(DAY1)])
+    before = columns(bare) | columns(bare, schema="liftos_audit")
+    with pytest.raises(WarehouseDenied) as caught:
+        reopened(bare).prepare()
+    assert columns(bare) | columns(bare, schema="liftos_audit") == before
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "widened from NUMBER(12,2) to NUMBER(18,6)" in said
+    for statement in said.partition("made anew: ")[2].split("; "):
+        administer(bare, statement)
+    part, large = report_slice(DAY2, DAY2), performance_row(DAY2, spend="123456789012.123456")
+    Lab(tmp_path, reopened(bare)).publish(part, [large], load_id="b")
+    found = bare.query("SELECT spend FROM liftos.campaign_report ORDER BY date_day")
+    assert found == [(5,), (Decimal("123456789012.123456"),)]
+    after = columns(bare) | columns(bare, schema="liftos_audit")
+    assert list(after) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "given", "needed"),
+    [
+        (snowflake_sql, "NUMBER(12,2)", "NUMBER(18,6)"),
+        (snowflake_sql, "NUMBER(9,0)", "NUMBER(18,6)"),
+        (databricks_sql, "bigint", "decimal(19,0)"),
+        (databricks_sql, "bigint", "decimal(25,6)"),
+        (databricks_sql, "smallint", "decimal(9,0)"),
+        (databricks_sql, "decimal(18,0)", "bigint"),
+    ],
+)
+def test_values_that_fit_are_not_enough_where_the_vendor_refuses(capabilities, given, needed):
+    assert holds(needed, given)
+    assert not capabilities.CAPABILITIES.widens(given, needed)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "given", "needed"),
+    [
+        (snowflake_sql, "NUMBER(12,6)", "NUMBER(18,6)"),
+        (snowflake_sql, "NUMBER(9,0)", "NUMBER"),
+        (snowflake_sql, "TEXT(10)", "TEXT"),
+        (databricks_sql, "int", "bigint"),
+        (databricks_sql, "int", "decimal(10,0)"),
+        (databricks_sql, "bigint", "decimal(26,6)"),
+        (databricks_sql, "decimal(12,2)", "decimal(18,6)"),
+        (databricks_sql, "varchar(20)", "string"),
+        (databricks_sql, "float", "double"),
+        (duckdb, "DECIMAL(12,2)", "DECIMAL(18,6)"),
+        (postgres, "bigint", "numeric(19,0)"),
+    ],
+)
+def test_engines_widen_what_their_manuals_say(capabilities, given, needed):
+    assert holds(needed, given)
+    assert capabilities.CAPABILITIES.widens(given, needed)
+
+
+def test_columns_to_be_widened_by_hand_are_told_together_table_by_table():
+    layout = Layout(
+        capabilities=snowflake_sql.CAPABILITIES, schema="liftos", audit_schema="liftos_audit"
+    )
+    kinds = layout.capabilities.types
+    there = {
+        (schema, table.name): {column.name: kinds[column.kind] for column in table.columns}
+        for schema, table in ddl._all_tables(layout)
+    }
+    for table in ("performance", "fx_rates"):
+        found = there["liftos", table]
+        found |= {n: "NUMBER(12,2)" for n, kind in found.items() if kind == "NUMBER(18,6)"}
+    with pytest.raises(WarehouseDenied) as caught:
+        ddl.changes(layout, there)
+    said = str(caught.value)
+    assert said.count("CREATE OR REPLACE TABLE") == 2
+    assert 'CAST("SPEND" AS NUMBER(18,6)) AS "SPEND", CAST(' in said
 
 
 def test_wider_columns_of_a_newer_version_are_left_alone_and_written_to(bare, tmp_path):
