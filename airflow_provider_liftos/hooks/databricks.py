@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_liftos.model.errors import ConfigurationError
-from airflow_provider_liftos.warehouses.databricks_session import settings
+from airflow_provider_liftos.warehouses.databricks_settings import settings
 
 if TYPE_CHECKING:
     from airflow_provider_liftos.warehouses.databricks_session import Connect
@@ -40,12 +40,12 @@ def connector(connection: Any) -> Connect:
         )
     _be_quiet()
 
-    def connect(folder: str) -> Any:
+    def connect(folder: str, *, tags: bool = True) -> Any:
         own: dict[str, Any] = {"staging_allowed_local_path": folder} if folder else {}
         own["enable_telemetry"] = extra.get("enable_telemetry", False)
         hook = DatabricksSqlHook(
             connection.conn_id,
-            session_configuration=settings(extra.get("session_configuration")),
+            session_configuration=settings(extra.get("session_configuration"), tags=tags),
             caller="airflow-provider-liftos",
             **own,
         )

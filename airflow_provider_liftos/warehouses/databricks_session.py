@@ -6,6 +6,8 @@ answer is lost on the way.
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 import random
 import re
@@ -13,22 +15,30 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from airflow_provider_liftos.model.errors import (
     ConfigurationError,
     WarehouseDenied,
     WarehouseError,
 )
+from airflow_provider_liftos.warehouses.databricks_settings import refuses_tags
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES
 
-Connect: TypeAlias = Callable[[str], Any]
-"""Opens a connection of the vendor's connector, which may send files of this folder."""
+log = logging.getLogger(__name__)
+
+
+class Connect(Protocol):
+    """Opens a connection of the vendor's connector, which may send files of a folder."""
+
+    def __call__(self, folder: str, *, tags: bool) -> Any:
+        """The connection; its statements carry tags, if the workspace knows such."""
+
 
 _LONGEST = 400  # characters of a refusal that are shown
 _TRIES = 6
@@ -140,9 +150,12 @@ class DatabricksServer:
         self.sleep = sleep
         self._clock = clock
         self._columns: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
-        self._idle: list[tuple[int, float, Any]] = []
+        self._idle: list[tuple[float, Any]] = []
+        self._used: list[Any] = []
+        self._tags = True
         self._lock = threading.Lock()
         weakref.finalize(self, _close_all, self._idle)
+        _SERVERS.add(self)
 
     @contextmanager
     def session(
@@ -158,7 +171,9 @@ class DatabricksServer:
         check_driver()
         connection = None
         try:
-            connection = self._taken() or self._connect(tempfile.gettempdir())
+            connection = self._taken() or self._opened()
+            with self._lock:
+                self._used.append(connection)
             yield DatabricksSession(
                 connection=connection,
                 keep=keep,
@@ -168,25 +183,60 @@ class DatabricksServer:
             )
         except BaseException as error:
             self._columns.clear()  # somebody may have added one
-            _close(connection)
+            if self._given_back(connection):
+                _close(connection)
             if not isinstance(error, Exception) or not _is_theirs(error):
                 raise
             # Not chained: what the connector says may hold addresses that are signed.
             raise self.refused(error) from None
+        if self._given_back(connection):
+            with self._lock:
+                self._idle.append((self._clock(), connection))
+
+    def _given_back(self, connection: Any) -> bool:
+        """Whether it was in use; not in a child that was forked in the meantime."""
         with self._lock:
-            self._idle.append((os.getpid(), self._clock(), connection))
+            before = len(self._used)
+            self._used[:] = [one for one in self._used if one is not connection]
+            return len(self._used) < before
+
+    def _opened(self) -> Any:
+        """A new connection; where a workspace knows no tags, without them from then on."""
+        folder, tags = tempfile.gettempdir(), self._tags
+        try:
+            return self._connect(folder, tags=tags)
+        except Exception as error:
+            if not tags or not refuses_tags(error):
+                raise
+        with self._lock:
+            known, self._tags = not self._tags, False
+        if not known:
+            log.info(
+                "Databricks (%s) knows no query tags: what its statements cost is not told apart"
+                " by DAG and task.",
+                self.label,
+            )
+        return self._connect(folder, tags=False)
 
     def _taken(self) -> Any:
-        """An idle connection of this process; those that were idle for long are closed."""
+        """An idle connection; those that were idle for long are closed."""
         with self._lock:
-            mine = [one for one in self._idle if one[0] == os.getpid()]
-            fresh = [one for one in mine if self._clock() - one[1] < _IDLE_SECONDS]
-            taken = fresh.pop()[2] if fresh else None
-            self._idle[:] = fresh  # another process's are its own to close
-        for one in mine:
-            if one not in fresh and one[2] is not taken:
-                _close(one[2])
+            fresh = [one for one in self._idle if self._clock() - one[0] < _IDLE_SECONDS]
+            old = [one for at, one in self._idle if self._clock() - at >= _IDLE_SECONDS]
+            taken = fresh.pop()[1] if fresh else None
+            self._idle[:] = fresh
+        for one in old:
+            _close(one)
         return taken
+
+    def disown(self) -> None:
+        """In a child: what its parent has opened stays the parent's, who goes on using it."""
+        for one in (*self._used, *(connection for _, connection in self._idle)):
+            # For ever, also at the child's end: a connection closes its session when it is freed.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+        self._used.clear()
+        self._idle.clear()
+        self._lock = threading.Lock()  # another thread of the parent may have held it
 
     def refused(self, error: BaseException) -> WarehouseError:
         """Our error for the connector's, as one line, without statements and signatures."""
@@ -204,10 +254,20 @@ def _close(connection: Any) -> None:
             connection.close()
 
 
-def _close_all(idle: Sequence[tuple[int, float, Any]]) -> None:
-    for pid, _, connection in idle:
-        if pid == os.getpid():
-            _close(connection)
+def _close_all(idle: Sequence[tuple[float, Any]]) -> None:
+    for _, connection in idle:
+        _close(connection)
+
+
+_SERVERS: weakref.WeakSet[DatabricksServer] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    for server in list(_SERVERS):
+        server.disown()
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 def check_driver() -> None:
@@ -219,11 +279,6 @@ def check_driver() -> None:
             "The Databricks connector is not installed.",
             hint="Install airflow-provider-liftos[databricks].",
         ) from error
-
-
-def settings(given: Mapping[str, str] | None) -> dict[str, str]:
-    """A session's configuration: the connection's, and what results depend on."""
-    return {"QUERY_TAGS": "app:liftos", **(given or {}), "TIMEZONE": "UTC", "ANSI_MODE": "true"}
 
 
 def _is_theirs(error: Exception) -> bool:

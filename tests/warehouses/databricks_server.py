@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_liftos.model.unified import TABLES
 from airflow_provider_liftos.sandbox.databricks import DatabricksSandbox
 from airflow_provider_liftos.warehouses.databricks import DatabricksWarehouse
-from airflow_provider_liftos.warehouses.databricks_session import settings
+from airflow_provider_liftos.warehouses.databricks_settings import settings
 from airflow_provider_liftos.warehouses.ddl import audit_tables
 
 
@@ -39,7 +39,7 @@ def connector(sandbox: DatabricksSandbox, **options: Any) -> Any:
     # It takes down every message in full.
     logging.getLogger("databricks.sql.unsafe").disabled = True
 
-    def connect(folder: str) -> Any:
+    def connect(folder: str, *, tags: bool = True) -> Any:
         from databricks import sql
 
         extra = {k: v for k, v in sandbox.extra.items() if k != "http_path"}
@@ -48,7 +48,7 @@ def connector(sandbox: DatabricksSandbox, **options: Any) -> Any:
         return sql.connect(
             sandbox.host,
             sandbox.http_path,
-            session_configuration=settings(None),
+            session_configuration=settings(None, tags=tags),
             **given,
         )
 

@@ -26,6 +26,14 @@ _PYTHON: dict[str, Callable[[str], Any]] = {
 }
 
 
+KNOWN = frozenset({
+    "ANSI_MODE", "ENABLE_PHOTON", "LEGACY_TIME_PARSER_POLICY", "MAX_FILE_PARTITION_BYTES",
+    "QUERY_TAGS", "READ_ONLY_EXTERNAL_METASTORE", "STATEMENT_TIMEOUT", "TIMEZONE",
+    "USE_CACHED_RESULT", "SPARK.THRIFTSERVER.ARROWBASEDROWSET.TIMESTAMPASSTRING",
+})  # fmt: skip
+"""Configuration that a session may ask for: the manual's parameters, and the connector's own."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Operation:
     """A statement under way; ``polls`` counts how often it is still said to run."""
@@ -42,8 +50,8 @@ class Service:
     """OpenSession to CloseOperation. ``url`` gives presigned addresses of an operation and a path.
 
     Answers hold ``page_rows`` rows at most; ``polls`` statements ahead are answered while they
-    still run. ``last`` is the configuration of the session that was opened last. What is not served
-    here is answered with an error.
+    still run. ``opened`` counts sessions, ``last`` is the configuration of the last of them, and
+    ``known`` are the names that it may have. What is not served here is answered with an error.
     """
 
     lakehouse: Lakehouse
@@ -51,20 +59,26 @@ class Service:
     page_rows: int = 10_000
     polls: int = 0
     sessions: set[bytes] = field(default_factory=set)
+    opened: int = 0
     last: dict[str, str] = field(default_factory=dict)
+    known: frozenset[str] = KNOWN
     _operations: dict[bytes, Operation] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def OpenSession(self, req: Any) -> Any:  # noqa: N802
-        """A session, with its configuration."""
+        """A session, with its configuration, of which every name must be known."""
         ttypes = _ttypes()
+        for name in req.configuration or {}:
+            if name.upper() not in self.known:
+                return ttypes.TOpenSessionResp(_lacking(name), _protocol())
         handle = ttypes.TSessionHandle(_identifier())
         with self._lock:
             self.sessions.add(handle.sessionId.guid)
+            self.opened += 1
             self.last = dict(req.configuration or {})
         return ttypes.TOpenSessionResp(
             status=_status(),
-            serverProtocolVersion=ttypes.TProtocolVersion.SPARK_CLI_SERVICE_PROTOCOL_V7,
+            serverProtocolVersion=_protocol(),
             sessionHandle=handle,
             configuration={},
             initialNamespace=req.initialNamespace,
@@ -230,6 +244,21 @@ def _ttypes() -> Any:
 def _status() -> Any:
     ttypes = _ttypes()
     return ttypes.TStatus(statusCode=ttypes.TStatusCode.SUCCESS_STATUS)
+
+
+def _protocol() -> Any:
+    return _ttypes().TProtocolVersion.SPARK_CLI_SERVICE_PROTOCOL_V7
+
+
+def _lacking(name: str) -> Any:
+    """Source: Databricks' error conditions, ``CONFIG_NOT_AVAILABLE``."""
+    ttypes = _ttypes()
+    return ttypes.TStatus(
+        statusCode=ttypes.TStatusCode.ERROR_STATUS,
+        errorMessage="[CONFIG_NOT_AVAILABLE.WITHOUT_SUGGESTION] Configuration"
+        f" {name} is not available. SQLSTATE: 42K0I",
+        sqlState="42K0I",
+    )
 
 
 def _identifier() -> Any:
