@@ -11,7 +11,6 @@ import logging
 import re
 import secrets
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from airflow_provider_liftos.warehouses.databricks_session import (
     DatabricksSession,
 )
 from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONGEST_NAME
+from airflow_provider_liftos.warehouses.full_disk import temporary_folder
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
@@ -218,12 +218,12 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
             self._prepare_once()
         place = f"{self._volume}/load_{int(self._clock())}_{secrets.token_hex(8)}"
         sent = dict[str, str]()
-        with tempfile.TemporaryDirectory(prefix="liftos-") as folder:
+        with temporary_folder() as folder:
             try:
                 if filled:
                     with self._memory() as memory, self._server.session() as session:
                         for table, slices in filled:
-                            name, path = table.name, Path(folder, f"{table.name}.parquet")
+                            name, path = table.name, folder / f"{table.name}.parquet"
                             columns = [column.name for column in ddl.staged_columns(table)]
                             duckdb_parquet.gather(memory, slices, columns, path)
                             sent[name] = f"{place}/{name}/{name}.parquet"

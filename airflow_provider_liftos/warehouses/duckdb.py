@@ -21,6 +21,7 @@ from airflow_provider_liftos.warehouses import (
 )
 from airflow_provider_liftos.warehouses.contract import Capabilities
 from airflow_provider_liftos.warehouses.duckdb_file import DuckDbFile, DuckDbSession
+from airflow_provider_liftos.warehouses.full_disk import is_full
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
@@ -155,6 +156,7 @@ class DuckDbWarehouse(SqlWarehouse[DuckDbSession]):
         if self._migrated != (identity := (status.st_dev, status.st_ino)):
             duckdb_ddl.migrate(connection, self.layout, self._views)
             self._migrated = identity
+        self._prepared = True
 
     @contextmanager
     def _lease(self) -> Iterator[None]:
@@ -189,11 +191,6 @@ def _transaction(
     connection.commit()
 
 
-def _is_full(error: Exception) -> bool:
-    signs = ("could not write", "no space left", "file too large", "out of disk space")
-    return any(sign in str(error).lower() for sign in signs)
-
-
 @contextmanager
 def _errors() -> Iterator[None]:
     import duckdb
@@ -201,11 +198,12 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        full = "; make room on its disk, then run the task again" if _is_full(error) else ""
+        full = "; make room on its disk, then run the task again" if is_full(error) else ""
         raise WarehouseError(
             f"DuckDB refused: {error}", hint=f"Nothing that was published has changed{full}."
         ) from error
     except (OSError, Unavailable) as error:
+        full = "Make room on its disk, then run" if is_full(error) else "Run"
         raise WarehouseError(
-            f"The DuckDB file cannot be written now: {error}", hint="Run the task again."
+            f"The DuckDB file cannot be written now: {error}", hint=f"{full} the task again."
         ) from error

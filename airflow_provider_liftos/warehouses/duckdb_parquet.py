@@ -1,4 +1,4 @@
-"""Reading staged Parquet with DuckDB: what the files hold, their rows, and how to load them."""
+"""Reading staged Parquet with DuckDB: their rows, and how to load them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from airflow_provider_liftos.model.sql import identifier, literal
 from airflow_provider_liftos.model.unified import Kind, Table
 from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
-from airflow_provider_liftos.warehouses.staged import LocalSlice, StagedSlice
+from airflow_provider_liftos.warehouses.full_disk import is_full
+from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 if TYPE_CHECKING:
     import duckdb
 
-UNREADABLE = "unreadable"
-"""Count of values per row that were not what their column holds; judged by the audit, not kept."""
-
 _PATH = "liftos_path"
-_EXACT = (Kind.DECIMAL, Kind.MONEY)
-_INEXACT = ("FLOAT", "DOUBLE")
-
 _AS_THEY_ARE: Mapping[str, Callable[[str], str]] = {}
 _NOWHERE = "TO '/dev/null' (FORMAT csv, USE_TMP_FILE false)"
 
@@ -37,39 +32,6 @@ _PLAIN = {
     Kind.MONEY: "DECIMAL(18,6)",
     Kind.BOOL: "BOOLEAN",
 }
-
-
-def columns_found(
-    memory: duckdb.DuckDBPyConnection, part: StagedSlice, paths: Sequence[str], load_id: str
-) -> tuple[str, ...]:
-    """Names of the columns that the slice's files hold; none when there is nothing to load.
-
-    They are looked at in a database in memory, so that a broken file is found without opening the
-    warehouse.
-
-    Raises:
-        StagingError: a file is no Parquet, or its rows or columns are not as they should be.
-    """
-    import duckdb
-
-    if not paths:
-        return ()
-    source = _read_parquet(paths)
-    try:
-        found = memory.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-        _check_columns(part, {row[0]: row[1] for row in found})
-        counted = memory.execute(
-            f"SELECT count(*), count(*) FILTER (load_id IS DISTINCT FROM ?) FROM {source}",
-            [load_id],
-        ).fetchone()
-    except duckdb.Error as error:
-        raise part.error(f"its staged files cannot be read ({error})") from error
-    rows, strangers = counted or (0, 0)
-    if rows != part.rows:
-        raise part.error(f"its staged files hold {rows} rows, its manifest says {part.rows}")
-    if strangers:
-        raise part.error(f"{strangers} staged rows belong to another load than {load_id}")
-    return tuple(row[0] for row in found if row[0] != UNREADABLE)
 
 
 def insert(layout: Layout, table: Table, slices: Sequence[LocalSlice]) -> str:
@@ -94,7 +56,7 @@ def _keyed(slices: Sequence[LocalSlice]) -> str:
         f"({literal(path)}, {literal(one.part.key)})" for one in slices for path in one.paths
     )
     return (
-        f"{_read_parquet(_paths(slices), _PATH)} AS r"
+        f"{read_parquet(_paths(slices), _PATH)} AS r"
         f" JOIN (VALUES {keys}) AS k ({_PATH}, {identifier(SLICE_KEY.name)}) USING ({_PATH})"
     )
 
@@ -105,7 +67,7 @@ def _paths(slices: Iterable[LocalSlice]) -> list[str]:
 
 def empty_columns(memory: duckdb.DuckDBPyConnection, slices: Iterable[LocalSlice]) -> set[str]:
     """Columns of which all files themselves say that they hold nothing but nulls."""
-    listed = ", ".join(literal(_no_glob(path)) for path in _paths(slices))
+    listed = ", ".join(literal(no_glob(path)) for path in _paths(slices))
     found = memory.execute(
         f"SELECT path_in_schema FROM parquet_metadata([{listed}]) GROUP BY ALL"
         " HAVING bool_and(coalesce(stats_null_count = num_values, false))"
@@ -146,14 +108,16 @@ def gather(
 
     Raises:
         StagingError: a value is not what its column holds.
+        duckdb.Error: the file cannot be written, as on a full disk.
     """
     import duckdb
 
     target = f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)"
     try:
         memory.execute(f"COPY ({plain(slices, columns)}) {target}")
-    except duckdb.Error:
-        blame(memory, slices, columns)
+    except duckdb.Error as error:
+        if not is_full(error):
+            blame(memory, slices, columns)
         raise
 
 
@@ -167,28 +131,19 @@ def blame(
         try:
             memory.execute(f"COPY ({plain([one], columns)}) {_NOWHERE}")
         except duckdb.Error as error:
+            if is_full(error):  # what DuckDB keeps on a disk meanwhile
+                raise
             raise one.part.error(f"its staged files cannot be read ({error})") from error
 
 
-def _check_columns(part: StagedSlice, found: dict[str, str]) -> None:
-    wanted = {column.name: column for column in staged_columns(part.table)}
-    if unknown := sorted(set(found) - set(wanted) - {UNREADABLE}):
-        raise part.error(f"{part.table.name} has no column {unknown[0]!r}")
-    for name, column in wanted.items():
-        # Files staged before an upgrade lack what the upgrade added; that is never required.
-        if name not in found and column.required:
-            raise part.error(f"its staged files lack the column {name!r}")
-        if column.kind in _EXACT and found.get(name) in _INEXACT:
-            raise part.error(f"its staged column {name!r} is {found[name]}, which is not exact")
-
-
-def _read_parquet(paths: Sequence[str], path: str = "") -> str:
+def read_parquet(paths: Sequence[str], path: str = "") -> str:
     """Rows of the files; ``path`` is a column that says which file a row is from."""
-    listed = ", ".join(literal(_no_glob(one)) for one in paths)
+    listed = ", ".join(literal(no_glob(one)) for one in paths)
     told = f", filename = {literal(path)}" if path else ""
     # Folder names such as run=1 are not columns.
     return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false{told})"
 
 
-def _no_glob(path: str) -> str:
+def no_glob(path: str) -> str:
+    """A path as DuckDB takes it for itself and not for a pattern."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in path)

@@ -24,7 +24,7 @@ from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
 from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
-from airflow_provider_liftos.warehouses import ddl, duckdb_parquet
+from airflow_provider_liftos.warehouses import ddl, duckdb_staged
 from airflow_provider_liftos.warehouses.contract import (
     Capabilities,
     Layout,
@@ -371,11 +371,12 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         self, slices: Sequence[StagedSlice], load_id: str, staging: Staging
     ) -> dict[str, tuple[str, ...]]:
         """The columns of each slice's files, by its key, once all of them are found sound."""
-        found = {}
+        found = dict[str, tuple[str, ...]]()
         with self._memory() as memory:
-            for part in slices:
-                with part.local(staging) as paths:
-                    found[part.key] = duckdb_parquet.columns_found(memory, part, paths, load_id)
+            for batch in batches(slices, self._sizes.rows, self._sizes.slices):
+                with ExitStack() as opened:
+                    near = [(part, opened.enter_context(part.local(staging))) for part in batch]
+                    found |= duckdb_staged.columns_found(memory, near, load_id)
         return found
 
     def _load_turn(self, load_id: str, *, shared: bool = False) -> Turn:

@@ -162,6 +162,92 @@ def test_a_file_that_is_no_parquet_is_refused(lab, tmp_path):
     _refused(lab, path, 1, "cannot be read")
 
 
+def _alien(path: Path) -> None:
+    path.write_text("not parquet")
+
+
+def _short(path: Path) -> None:
+    _rewritten(path, "* WHERE false")
+
+
+def _of_another_load(path: Path) -> None:
+    _rewritten(path, "* REPLACE ('other' AS load_id)")
+
+
+def _inexact(path: Path) -> None:
+    _rewritten(path, "* REPLACE (CAST(spend AS FLOAT) AS spend)")
+
+
+def _rewritten(path: Path, change: str) -> None:
+    source = str(path).replace("[x]", "[[]x]")
+    rows = f"read_parquet('{source}', hive_partitioning = false)"
+    columns, _, none = change.partition(" WHERE ")
+    with duckdb.connect() as con:
+        con.execute(f"CREATE TABLE t AS SELECT {columns} FROM {rows} WHERE {none or True}")
+        con.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+
+
+@pytest.mark.parametrize("engine", ["duckdb"])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_alien, "cannot be read"),
+        (_short, "hold 0 rows, its manifest says 1"),
+        (_of_another_load, "1 staged rows belong to another load than load-1"),
+        (_inexact, "'spend' is FLOAT, which is not exact"),
+    ],
+)
+def test_of_many_slices_the_one_at_fault_is_named(lab, damage, said):
+    cuts = []
+    for n in range(20):
+        cut = lab.staged(report_slice(account=f"a{n}"), [performance_row(DAY1, account_id=f"a{n}")])
+        if n == 13:
+            path = Path(cut.staged[0].path)
+            damage(path)
+            cut = result(cut.slice, fingerprint(path, 1))
+        cuts.append(cut)
+    cuts.append(result(report_slice(account="empty")))
+    with pytest.raises(StagingError, match=f"^meta a13: .*{said}"):
+        lab.warehouse.load(manifest(*cuts))
+
+
+@pytest.mark.parametrize("engine", ["duckdb"])
+def test_small_slices_are_looked_at_together(lab, monkeypatch):
+    """One statement for each would take most of their loading."""
+    seen: list[str] = []
+
+    class Memory:
+        def __init__(self, connection):
+            self.connection = connection
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.connection.close()
+
+        def execute(self, sql, *params):
+            seen.append(sql)
+            return self.connection.execute(sql, *params)
+
+    cuts = [
+        lab.staged(report_slice(account=f"a{n}"), [performance_row(DAY1, account_id=f"a{n}")])
+        for n in range(12)
+    ]
+    made = lab.warehouse._memory
+    monkeypatch.setattr(lab.warehouse, "_memory", lambda: Memory(made()))
+    monkeypatch.setattr(lab.warehouse, "_sizes", replace(lab.warehouse._sizes, slices=5))
+    assert lab.warehouse.load(manifest(*cuts)) == 12
+    assert len(seen) == 2 * 3  # of batches, which also bound what a store's copies take
+
+
+@pytest.mark.parametrize("engine", ["duckdb"])
+def test_objects_may_be_staged_as_structures(lab, tmp_path):
+    """Their parts are no columns, whatever they are called."""
+    part = _remade(lab, tmp_path / "1.parquet", "1", "* REPLACE ({'surprise': [1]} AS breakdowns)")
+    assert lab.warehouse.load(manifest(part)) == 1
+
+
 def test_a_file_of_another_row_count_is_refused(lab):
     [file] = lab.staged(report_slice(), [performance_row(DAY1)]).staged
     _refused(lab, Path(file.path), 2, "hold 1 rows, its manifest says 2")
