@@ -6,10 +6,12 @@ import functools
 import os
 import pwd
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -85,12 +87,17 @@ class PostgresServer:
         self._folder = folder
         self._data = folder / "data"
 
-    def start(self) -> str:
+    def start(self, *, port: int = 0) -> str:
+        """Its URL; over TCP, on this host alone, where a port is given."""
         self._run("initdb", "-D", self._data, "-U", "liftos", "-A", "trust", "-E", "UTF8", "-N")
         # No TCP at all, and no waiting for the disk: the data is thrown away.
         options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c max_connections=300"
+        if port:
+            options += f" -c listen_addresses=127.0.0.1 -c port={port}"
         log = self._folder / "log"
         self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "30", "-o", options, "start")
+        if port:
+            return f"postgresql://liftos@127.0.0.1:{port}/postgres"
         return f"postgresql://liftos@/postgres?host={self._folder}"
 
     def stop(self) -> None:
@@ -124,6 +131,21 @@ def postgres_programs() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of the server's own database."""
+    with _running() as url:
+        yield url
+
+
+@contextmanager
+def postgres_over_tcp() -> Iterator[str]:
+    """A server that is spoken to as those of other hosts are; the URL of its own database."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with _running(port=port) as url:
+        yield url
+
+
+@contextmanager
+def _running(*, port: int = 0) -> Iterator[str]:
     programs = postgres_programs()
     if programs is None:
         skip_unless_required("postgres", "there is no Postgres server here (initdb, pg_ctl)")
@@ -135,7 +157,7 @@ def postgres_server() -> Iterator[str]:
         shutil.chown(folder, unprivileged_user())
     server = PostgresServer(programs, folder)
     try:
-        yield server.start()
+        yield server.start(port=port)
     finally:
         if (folder / "data" / "postmaster.pid").exists():
             server.stop()

@@ -22,8 +22,9 @@
     ├─ Unforeseen                   a bug, met by the work on one slice; the others go on
     ├─ StagingError                 a staged file cannot be written or is not as its manifest says
     ├─ WarehouseError               the warehouse refused; nothing that was published has changed
-    │  └─ WarehouseDenied           and will until a person grants or corrects something: it is a
-    │                               ConfigurationError, too
+    │  ├─ WarehouseDenied           and will until a person grants or corrects something: it is a
+    │  │                            ConfigurationError, too
+    │  └─ WarehouseCrowded          it takes no further connection now; those that are open go on
     └─ QualityError(score, failed)  the audit said no; nothing was published
 
 Only operators know what Airflow makes of each of these.
@@ -195,6 +196,10 @@ class WarehouseError(LiftosError):
 
 class WarehouseDenied(WarehouseError, ConfigurationError):
     """The warehouse refuses the login, a right, a name or a place; trying again cannot help."""
+
+
+class WarehouseCrowded(WarehouseError):
+    """The warehouse takes no further connection now; those that are open go on."""
 
 
 class QualityError(LiftosError):

@@ -6,7 +6,6 @@ import errno
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -14,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
+from airflow_provider_liftos.model.postgres import PATIENCE
 
 SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
@@ -23,17 +23,6 @@ BUSY_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 """How long a transaction may stand still on Postgres, which then ends it: a host that is frozen or
 lost amid one would keep its rows locked for hours otherwise."""
-
-_PATIENCE: Mapping[str, int] = MappingProxyType(
-    {
-        "connect_timeout": 10,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    }
-)
-"""Of libpq, where the URL says nothing else: a server that vanished is noticed within a minute."""
 
 _POOLED = "liftos_pooled"
 """Of a connection: the server behind it is not the one it was made to, by what both call it."""
@@ -100,7 +89,7 @@ def build(url: URL) -> Engine:
 
 
 def _postgres(url: URL) -> Engine:
-    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    patience = {name: value for name, value in PATIENCE.items() if name not in url.query}
     # Few idle connections per process: a cluster has many processes.
     engine = _engine(
         url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.model.unified import ENTITIES, LOADS, PERFORMANCE
@@ -15,6 +16,7 @@ from airflow_provider_liftos.warehouses.migration import Plan
 from airflow_provider_liftos.warehouses.postgres_session import PostgresSession
 from airflow_provider_liftos.warehouses.postgres_sql import CAPABILITIES
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
+from airflow_provider_liftos.warehouses.settle import ESTIMATED, SETTLED_BY
 from airflow_provider_liftos.warehouses.views import ViewSettings
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,6 @@ OLDEST_SERVER = 150_000
 LONGEST_NAME = 63
 """Bytes of an identifier; Postgres cuts what is longer."""
 
-_INDEX = "liftos_slice"
 _VIEW = re.compile(r'CREATE OR REPLACE VIEW ("[^"]+"\."[^"]+")')
 
 
@@ -93,34 +94,50 @@ def _as_kept(layout: Layout, statement: str) -> str:
 
 
 def _missing_indexes(session: PostgresSession, layout: Layout) -> list[str]:
-    statements = []
-    there = {
-        (schema, table)
-        for schema, table in session.execute(
-            "SELECT schemaname, tablename FROM pg_catalog.pg_indexes"
-            " WHERE schemaname IN (?, ?) AND indexname = tablename || ?",
-            (layout.schema, layout.audit_schema, f"_{_INDEX}"),
+    there = set(
+        session.execute(
+            "SELECT schemaname, indexname FROM pg_catalog.pg_indexes WHERE schemaname IN (?, ?)",
+            (layout.schema, layout.audit_schema),
         )
-    }
-    for schema, table, columns in _indexes(layout):
-        if (schema, table) not in there:
-            names = ", ".join(map(CAPABILITIES.ident, columns))
-            statements.append(
-                f"CREATE INDEX {CAPABILITIES.ident(f'{table}_{_INDEX}')}"
-                f" ON {CAPABILITIES.ident(schema, table)} ({names})"
-            )
-    return statements
+    )
+    return [one.create for one in _indexes(layout) if (one.schema, one.name) not in there]
 
 
-def _indexes(layout: Layout) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """By which a slice is found, so that publishing it costs what it has and not what is there."""
+@dataclass(frozen=True, slots=True)
+class _Index:
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    serves: str = "slice"
+    where: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}_liftos_{self.serves}"
+
+    @property
+    def create(self) -> str:
+        names = ", ".join(map(CAPABILITIES.ident, self.columns))
+        of = f"{CAPABILITIES.ident(self.schema, self.table)} ({names})"
+        only = f" WHERE {CAPABILITIES.ident(self.where)}" if self.where else ""
+        return f"CREATE INDEX {CAPABILITIES.ident(self.name)} ON {of}{only}"
+
+
+def _indexes(layout: Layout) -> Iterator[_Index]:
+    """So that what is done costs what it finds, and not what is there.
+
+    By one kind a slice is found; the other one has only rows that are estimates, which are those of
+    the last weeks, by when they cease to be.
+    """
     slice_of_report = ("account_id", "report", "level", "date")
-    yield layout.schema, PERFORMANCE.name, slice_of_report
-    yield layout.schema, LOADS.name, slice_of_report
-    yield layout.audit_schema, PERFORMANCE.name, ("load_id", "slice_key")
+    yield _Index(layout.schema, PERFORMANCE.name, slice_of_report)
+    yield _Index(layout.schema, PERFORMANCE.name, SETTLED_BY, "settle", where=ESTIMATED)
+    yield _Index(layout.schema, LOADS.name, slice_of_report)
+    yield _Index(layout.audit_schema, PERFORMANCE.name, ("load_id", "slice_key"))
     for table in ENTITIES:
-        yield layout.schema, table.name, tuple(dict.fromkeys(("account_id", table.key[-1])))
-        yield layout.audit_schema, table.name, ("load_id", "slice_key", table.key[-1])
+        columns = tuple(dict.fromkeys(("account_id", table.key[-1])))
+        yield _Index(layout.schema, table.name, columns)
+        yield _Index(layout.audit_schema, table.name, ("load_id", "slice_key", table.key[-1]))
 
 
 def _catalogue(session: PostgresSession, layout: Layout) -> ddl.Catalogue:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_liftos.model.errors import (
     ConfigurationError,
+    WarehouseCrowded,
     WarehouseDenied,
     WarehouseError,
 )
+from airflow_provider_liftos.model.postgres import PATIENCE, SERVERS_PATIENCE
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error, RawCursor
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
 NUL, SHOWN = "\x00", "␀"
 
-_CONNECT_SECONDS = 10
+IDLE_SECONDS = 300.0
+"""How long a transaction may stand still; then the server ends it. A host that is frozen or lost
+amid one would keep its locks for hours otherwise, while others wait and fail."""
+
+# Milliseconds: while it takes rows, a server's disk may stand still for longer than its network.
+_PATIENCE = {**PATIENCE, "tcp_user_timeout": 120_000}
 _PLACEHOLDER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(\?)""")
 _SETTINGS = {
     "TimeZone": "UTC",
@@ -33,6 +40,7 @@ _SETTINGS = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
+    **SERVERS_PATIENCE,
 }
 _REFUSED = "Nothing that was published has changed."
 _AGAIN = "Nothing that was published has changed; run the task again."
@@ -47,17 +55,18 @@ _HINTS = {  # by how their code begins
     "55P03": "Nothing was changed; see in pg_stat_activity who holds it, then run the task again.",
     "28": "Nothing was changed; correct login, password or the server's pg_hba.conf.",
     "3D": "Nothing was changed; create the database, or correct the connection's schema field.",
-    **dict.fromkeys(("08", "40", "57"), _AGAIN),
+    **dict.fromkeys(("08", "25P03", "40", "57"), _AGAIN),
 }
 # Only a person ends these. A server that is read-only may be one that another takes over from.
 _DENIED = ("42501", "28", "3D")
+_CROWDED = "53300"
 # Who is refused while connecting is told so in words alone: libpq keeps no code of it.
 _SAID = {
     r"database .* does not exist": "3D000",
     r"permission denied for database": "42501",
     r"role .* (does not exist|is not permitted to log in)": "28000",
     r"authentication failed|no password supplied|pg_hba\.conf": "28000",
-    r"too many (clients|connections)|connection slots are reserved": "53300",
+    r"(too many|no more) (clients|connections)|connection slots are reserved": _CROWDED,
     r"the database system is": "57P03",
 }
 _FATAL = re.compile(r".*?FATAL: +", re.DOTALL)
@@ -126,7 +135,7 @@ class PostgresServer:
         Raises:
             ConfigurationError: the driver is not installed.
             WarehouseError: the server is out of reach, or refused; WarehouseDenied when it will
-                go on refusing.
+                go on refusing, WarehouseCrowded when it takes no further connection.
         """
         _check_driver()
         from psycopg import Error
@@ -149,8 +158,7 @@ class PostgresServer:
         from psycopg.types.string import TextLoader
 
         parameters: dict[str, Any] = {
-            "application_name": "liftos", "connect_timeout": _CONNECT_SECONDS,
-            "client_encoding": "utf8", **self.parameters,
+            "application_name": "liftos", "client_encoding": "utf8", **_PATIENCE, **self.parameters,
         }  # fmt: skip
         # Prepared statements would be lost behind a pooler that gives each transaction a server.
         connection = psycopg.connect(**parameters, prepare_threshold=None)
@@ -168,8 +176,7 @@ class PostgresServer:
             said = _FATAL.sub("", said, count=1)
         hints = sorted(_HINTS, key=len, reverse=True)
         hint = next((_HINTS[start] for start in hints if state.startswith(start)), _REFUSED)
-        kind = WarehouseDenied if state.startswith(_DENIED) else WarehouseError
-        return kind(f"Postgres ({self.label}) refused: {_line(said)}.", hint=hint)
+        return _kind(state)(f"Postgres ({self.label}) refused: {_line(said)}.", hint=hint)
 
 
 def known_parameters() -> set[str]:
@@ -195,12 +202,20 @@ def _state(said: str) -> str:
     return next((state for words, state in _SAID.items() if re.search(words, said)), "08006")
 
 
+def _kind(state: str) -> type[WarehouseError]:
+    if state.startswith(_DENIED):
+        return WarehouseDenied
+    return WarehouseCrowded if state == _CROWDED else WarehouseError
+
+
 def _line(said: str) -> str:
     return said.splitlines()[0].rstrip(".")
 
 
 def _settings(wait: float) -> str:
-    settings = {**_SETTINGS, "lock_timeout": f"{max(1, round(wait * 1000))}ms"}
+    limits = {"lock_timeout": wait, "idle_in_transaction_session_timeout": IDLE_SECONDS}
+    bounds = {name: f"{max(1, round(seconds * 1000))}ms" for name, seconds in limits.items()}
+    settings = {**_SETTINGS, **bounds}
     return "SELECT " + ", ".join(f"set_config('{n}', '{v}', true)" for n, v in settings.items())
 
 

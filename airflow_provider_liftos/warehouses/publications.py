@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -12,8 +14,11 @@ from threading import Event
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_liftos.engine.manifest import SliceResult
+from airflow_provider_liftos.model.errors import LiftosError
 from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.warehouses.contract import Note
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -111,40 +116,63 @@ class _Lane:
 _SLICE = 1_000  # rows that cost about what a slice does, however few it has
 
 
+def take_over(left: deque[Publication], behind: deque[deque[Publication]]) -> None:
+    """Go on, where nothing is left, with a whole lane that was left behind."""
+    if not left:
+        with suppress(IndexError):  # there is none, or another one was faster
+            left.extend(behind.popleft())
+
+
 def side_by_side(lines: Sequence[Line[T]]) -> Iterator[T]:
     """What several lines of work give, each in a thread of its own, as it comes.
 
     Each is given a question to ask now and then: whether to come to an end, because another one
-    failed or nobody wants more. The error is raised once all have given what they did.
+    failed or nobody wants more. The error that came first is raised once all have given what they
+    did; what others failed with, too, is told in the log.
     """
     if len(lines) < 2:
         for line in lines:
-            yield from line(_never)
+            yield from line(never)
         return
     stop, given, end = Event(), SimpleQueue[Any](), object()
+    failed: list[BaseException] = []
 
     def follow(line: Line[T]) -> None:
         try:
             for one in line(stop.is_set):
                 given.put(one)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            failed.append(error)
             stop.set()
-            raise
         finally:
             given.put(end)
 
-    with ThreadPoolExecutor(len(lines)) as pool:
-        done = [pool.submit(copy_context().run, follow, line) for line in lines]
-        try:
-            for _ in lines:
-                yield from iter(given.get, end)
-        finally:
-            stop.set()
-    for one in done:
-        one.result()
+    raised: BaseException | None = None
+    try:
+        with ThreadPoolExecutor(len(lines)) as pool:
+            try:
+                for line in lines:
+                    pool.submit(copy_context().run, follow, line)
+                for _ in lines:
+                    yield from iter(given.get, end)
+            finally:
+                stop.set()
+        if failed:
+            raised = failed[0]
+            raise raised
+    finally:
+        for error in failed:
+            if error is not raised:
+                log.warning("Of what went side by side another one failed: %s", _said(error))
 
 
-def _never() -> bool:
+def _said(error: BaseException) -> object:
+    """Only our own errors are known to tell no secrets."""
+    return error if isinstance(error, LiftosError) else type(error).__name__
+
+
+def never() -> bool:
+    """The answer for who works alone: nobody asks for an end."""
     return False
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, U
 
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.staging import Staging
-from airflow_provider_liftos.model.errors import LiftosError
+from airflow_provider_liftos.model.errors import LiftosError, WarehouseCrowded
 from airflow_provider_liftos.model.unified import FX_RATES, PERFORMANCE, TABLES
 from airflow_provider_liftos.transforms.duckdb import connect
 from airflow_provider_liftos.transforms.rates import Rate
@@ -38,7 +38,9 @@ from airflow_provider_liftos.warehouses.publications import (
     Publication,
     Sizes,
     lanes,
+    never,
     side_by_side,
+    take_over,
     together,
 )
 from airflow_provider_liftos.warehouses.publish import publish
@@ -211,8 +213,9 @@ class SqlWarehouse(ABC, Generic[SessionT]):
 
         They come as they are done, those of an account in their order. If a unit fails, each of its
         slices goes in its own, up to the one at fault; what goes side by side with them ends with
-        what it is at. Nothing is held while the caller looks at what it gets, which is so many
-        slices later. ``note`` may be called from several threads.
+        what it is at. What found no room for its own connection goes behind the others. Nothing is
+        held while the caller looks at what it gets, which is so many slices later. ``note`` may be
+        called from several threads.
         """
         some = [
             Publication(
@@ -225,19 +228,38 @@ class SqlWarehouse(ABC, Generic[SessionT]):
             )
             for cut in results
         ]
-        yield from side_by_side(
-            [partial(self._publish_lane, lane) for lane in lanes(some, self._sizes)]
-        )
+        beside, behind = lanes(some, self._sizes), deque[deque[Publication]]()
+        if len(beside) > 1:
+            self._prepare_once()  # or else each lane would
+        yield from side_by_side([partial(self._publish_beside, lane, behind) for lane in beside])
+        while behind:
+            yield from self._publish_lane(behind.popleft(), behind, never)
+
+    def _publish_beside(
+        self,
+        left: deque[Publication],
+        behind: deque[deque[Publication]],
+        ended: Callable[[], bool],
+    ) -> Iterator[tuple[SliceResult, Published]]:
+        """As one lane of some; it leaves to the others what it finds no connection for."""
+        try:
+            yield from self._publish_lane(left, behind, ended)
+        except WarehouseCrowded as error:
+            behind.append(left)
+            log.info("%d slices wait for another connection: %s", len(left), error.message)
 
     def _publish_lane(
-        self, left: deque[Publication], ended: Callable[[], bool]
+        self,
+        left: deque[Publication],
+        behind: deque[deque[Publication]],
+        ended: Callable[[], bool],
     ) -> Iterator[tuple[SliceResult, Published]]:
         alone = 0  # of those in front
         while left and not ended():
             done: list[tuple[SliceResult, Published]] = []
             try:
                 # What failed together may have left its connection unusable.
-                alone = self._publish_some(left, alone, done, ended)
+                alone = self._publish_some(left, behind, alone, done, ended)
             except Exception:
                 yield from done
                 raise
@@ -246,11 +268,15 @@ class SqlWarehouse(ABC, Generic[SessionT]):
     def _publish_some(
         self,
         left: deque[Publication],
+        behind: deque[deque[Publication]],
         alone: int,
         done: list[tuple[SliceResult, Published]],
         ended: Callable[[], bool],
     ) -> int:
-        """Move over one connection from ``left`` to ``done``; how many must then go alone."""
+        """Move over one connection from ``left`` to ``done``; how many must then go alone.
+
+        Where nothing is left, it goes on with a lane that was left ``behind``.
+        """
         unit_of: list[Publication] = []
         try:
             with self._many() as unit:
@@ -260,6 +286,7 @@ class SqlWarehouse(ABC, Generic[SessionT]):
                     for published in self._publish_at_once(unit, unit_of):
                         done.append((left.popleft().result, published))
                     unit_of, alone = [], max(alone - 1, 0)
+                    take_over(left, behind)
         except Exception as error:
             if len(unit_of) <= 1:
                 raise
@@ -316,10 +343,18 @@ class SqlWarehouse(ABC, Generic[SessionT]):
         return written
 
     def settle(self, org_id: str, platform: str, restatement_days: int, now: float) -> None:
-        """Rows of days that the platform restates no more are no estimates, read again or not."""
+        """Rows of days that the platform restates no more are no estimates, read again or not.
+
+        Mostly there are none, for which nobody's turn is taken.
+        """
+        self._prepare_once()
+        settled = settling(self.layout, org_id, platform, restatement_days, now)
+        [(first,)] = self.query(*settled.find)
+        if first is None:
+            return
         turn = Turn((self.layout.schema, PERFORMANCE.name, org_id, platform))
         with self._write(turn) as session:
-            session.execute(*settling(self.layout, org_id, platform, restatement_days, now))
+            session.execute(*settled.change(first))
 
     def after_run(self) -> None:
         """Nothing is left to do: people read what was published."""

@@ -69,6 +69,35 @@ def die_in_postgres(parameters: str, manifest: str, at: str) -> None:
     house.publish(made.slices[0], made.load_id, made.org_id, NOON)
 
 
+def freeze_in_postgres(parameters: str, manifest: str, at: str, limit: str) -> None:
+    """Publish what is loaded, but stand still before the statement that begins with ``at``.
+
+    ``limit`` (seconds) is how long a transaction may; what becomes of it is printed, and whether
+    the task would be tried again.
+    """
+    from airflow_provider_liftos.model.errors import WarehouseError
+    from airflow_provider_liftos.operators.retries import advice
+    from airflow_provider_liftos.warehouses import postgres_session
+    from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+
+    execute = postgres_session.PostgresSession.execute
+
+    def frozen(self: Any, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        if sql.startswith(at):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return execute(self, sql, params)
+
+    postgres_session.IDLE_SECONDS = float(limit)
+    postgres_session.PostgresSession.execute = frozen  # type: ignore[method-assign]
+    made = Manifest.from_json(json.loads(Path(manifest).read_text()))
+    try:
+        PostgresWarehouse(json.loads(parameters)).publish(
+            made.slices[0], made.load_id, made.org_id, NOON
+        )
+    except WarehouseError as error:
+        print(json.dumps([str(error), advice(error, 1)[0]]))
+
+
 def hold(path: str, state: str, seconds: str) -> None:
     """Keep the file open as a SQL shell would."""
     import duckdb

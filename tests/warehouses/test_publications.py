@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_liftos.engine.manifest import File, SliceResult
+from airflow_provider_liftos.model.errors import WarehouseCrowded, WarehouseError
+from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+from airflow_provider_liftos.warehouses.postgres_session import PostgresServer
 from airflow_provider_liftos.warehouses.publications import (
     Publication,
     Sizes,
@@ -18,8 +22,8 @@ from airflow_provider_liftos.warehouses.publications import (
     side_by_side,
     together,
 )
-from tests.warehouses.engines import administer
-from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, report_slice, result
+from tests.warehouses.engines import administer, reopened
+from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, Lab, report_slice, result
 from tests.warehouses.test_publishing_many import ACCOUNTS, loaded, published
 
 SIZES = Sizes(rows=1_000, slices=3, together=100, lanes=2)
@@ -114,6 +118,47 @@ def test_who_wants_no_more_waits_for_nobody_left_behind():
     assert ended == [True, True]
 
 
+def fails_with(error: Exception, together: threading.Barrier) -> Callable[..., Iterator[int]]:
+    def line(_ended: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        together.wait()
+        raise error
+
+    return line
+
+
+def test_what_others_failed_with_is_told_in_the_log(caplog):
+    both = threading.Barrier(2, timeout=PATIENCE)
+    errors = (WarehouseError("this one"), WarehouseError("that one"))
+    with pytest.raises(WarehouseError) as raised:
+        list(side_by_side([fails_with(error, both) for error in errors]))
+    [logged] = [record.getMessage() for record in caplog.records]
+    assert {"this one", "that one"} == {str(raised.value), logged.rpartition(": ")[2]}
+
+
+def test_what_others_failed_with_is_told_without_what_may_be_secret(caplog):
+    both = threading.Barrier(2, timeout=PATIENCE)
+    with pytest.raises(OSError, match="password"):
+        list(side_by_side([fails_with(OSError("password"), both) for _ in range(2)]))
+    assert "another one failed: OSError" in caplog.text
+    assert "password" not in caplog.text
+
+
+def test_who_wants_no_more_finds_in_the_log_what_failed(caplog):
+    pause = threading.Event()
+
+    def fails_at_the_end(ended: Callable[[], bool]) -> Iterator[int]:
+        yield 1
+        while not ended():
+            pause.wait(0.01)
+        raise WarehouseError("too late to raise it")
+
+    some = side_by_side([fails_at_the_end, line()])
+    assert next(some) == 1
+    some.close()
+    assert "too late to raise it" in caplog.text
+
+
 def test_lines_know_what_the_caller_knows():
     who = ContextVar("who", default="nobody")
     who.set("caller")
@@ -162,3 +207,112 @@ def test_a_bad_slice_ends_the_other_lane_and_loses_nothing(lab, narrow):
     assert published(lab.warehouse) == dict.fromkeys(told, 5)
     assert each(lab, [cut for cut in cuts if cut.slice.account_id != "c"], 1) == ["a", "b", "d"]
     assert published(lab.warehouse) == {"a": 5, "b": 5, "d": 5}
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_tables_are_looked_at_once_and_before_lanes_begin(lab, narrow, monkeypatch):
+    cuts, prepare, looked = loaded(lab), PostgresWarehouse.prepare, []
+    monkeypatch.setattr(PostgresWarehouse, "prepare", lambda w: (looked.append(w), prepare(w)))
+    sizes = lab.warehouse._sizes
+    lab.warehouse = reopened(lab.warehouse)
+    lab.warehouse._sizes = sizes
+    assert each(lab, cuts, 1) == list(ACCOUNTS)
+    assert looked == [lab.warehouse]
+
+
+def one_connection(bare: PostgresWarehouse) -> PostgresWarehouse:
+    """As somebody to whom the server gives no second one."""
+    role = f"few_{bare._server.parameters['dbname']}"
+    administer(bare, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    for schema in ("liftos", "liftos_audit"):
+        administer(bare, f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
+    return PostgresWarehouse({**bare._server.parameters, "user": role}, wait=PATIENCE)
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_a_lane_without_a_connection_leaves_its_slices_to_the_other(bare, tmp_path, caplog):
+    caplog.set_level("INFO")
+    lab = Lab(tmp_path, one_connection(bare))
+    lab.warehouse._sizes = replace(lab.warehouse._sizes, together=1)
+    pause = threading.Event()
+
+    def note(_cut: SliceResult) -> Any:
+        """The first lane keeps its connection until the other one was refused."""
+
+        def hear(_moved: object) -> None:
+            until = time.monotonic() + PATIENCE
+            while "wait for another connection" not in caplog.text and time.monotonic() < until:
+                pause.wait(0.01)
+
+        return hear
+
+    cuts = patiently(lambda: loaded(lab))
+    assert connections(bare) == 1  # which asks, so that none of the load's is left
+    assert each(lab, cuts, 1, note=note) == list(ACCOUNTS)
+    assert "2 slices wait for another connection" in caplog.text
+    assert "too many connections for role" in caplog.text
+    assert published(bare) == dict.fromkeys(ACCOUNTS, 5)
+
+
+def patiently(work: Callable[[], Any]) -> Any:
+    """A server counts a connection for a moment after it was closed."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return work()
+        except WarehouseCrowded:
+            if time.monotonic() > until:
+                raise
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_where_no_lane_finds_a_connection_the_server_is_told_to_be_full(lab, narrow, monkeypatch):
+    cuts = loaded(lab)
+
+    def full(server: PostgresServer, **_: object) -> Any:
+        raise WarehouseCrowded("Postgres refused: sorry, too many clients already.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresServer, "transactions", full)
+        with pytest.raises(WarehouseCrowded, match="too many clients"):
+            each(lab, cuts, 1)
+    assert each(lab, cuts, 1) == list(ACCOUNTS)
+
+
+@pytest.mark.parametrize("engine", ["postgres"])
+def test_who_stops_midway_leaves_no_connection_and_no_thread(lab, narrow):
+    """What was published and not told of is found published when it is asked for again."""
+    cuts, before = loaded(lab), set(threading.enumerate())
+    both = threading.Barrier(2, timeout=PATIENCE)
+    first = {"a", "b"}
+
+    def note(cut: SliceResult) -> Any:
+        return lambda _moved: cut.slice.account_id in first and both.wait()
+
+    some = lab.warehouse.publish_each(cuts, "load-1", ORG, lambda: NOON, note=note)
+    told, _ = next(some)
+    some.close()
+    assert set(threading.enumerate()) == before
+    assert connections(lab.warehouse) == 1  # which asks
+    found = published(lab.warehouse)
+    assert told.slice.account_id in found
+    assert set(found.values()) == {5}
+    waiting = lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance")
+    assert waiting == [(len(ACCOUNTS) - len(found),)]
+    noted = lab.warehouse.query("SELECT account_id FROM liftos.loads")
+    assert {account for (account,) in noted} == set(found)
+    left = [cut for cut in cuts if cut.slice.account_id not in found]
+    assert each(lab, left, 1) == sorted(cut.slice.account_id for cut in left)
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 5)
+
+
+def connections(warehouse: PostgresWarehouse) -> int:
+    """Of ours to its database; the server counts one for a moment after it was closed."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        [(found,)] = warehouse.query(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'liftos'"
+        )
+        if found == 1 or time.monotonic() > until:
+            return int(found)
