@@ -34,13 +34,13 @@ def short_files(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    """A file system of its own, which says ENOSPC as a full disk does."""
+def small_disk(place: Path, size: int = SMALL) -> Iterator[None]:
+    """A file system of its own of so many bytes, which says ENOSPC as a full disk does."""
     place.mkdir()
     mount, umount = shutil.which("mount"), shutil.which("umount")
     if not mount or not umount or os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
-    made = [mount, "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(place)]
+    made = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if subprocess.run(made, check=False, capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
     try:
