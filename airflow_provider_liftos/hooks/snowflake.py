@@ -8,17 +8,22 @@ SQL API's host is made of the account; private links, proxies and emulators have
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 from airflow.providers.snowflake.hooks.snowflake_sql_api import SnowflakeSqlApiHook
-from requests import HTTPError
+from requests import HTTPError, RequestException
+
+if TYPE_CHECKING:
+    from airflow_provider_liftos.model.errors import WarehouseError
 
 _FROM_EXTRA = ("protocol", "login_timeout", "network_timeout", "socket_timeout")
+_LATER = frozenset({408, 425, 429})  # refusals that may end by themselves
 
 
 class LiftosSnowflakeHook(SnowflakeHook):
@@ -28,11 +33,73 @@ class LiftosSnowflakeHook(SnowflakeHook):
         params: dict[str, Any] = dict(super()._get_conn_params())
         extra = self.get_connection(self.get_conn_id()).extra_dejson
         given = {name: extra[name] for name in _FROM_EXTRA if extra.get(name) not in (None, "")}
+        own = params.get("session_parameters") or {}
+        if not any(name.upper() == "QUERY_TAG" for name in own):
+            params["session_parameters"] = {**own, "QUERY_TAG": _tag()}
         return params | _checked(given, params.get("host"))
 
     def parameters(self) -> dict[str, Any]:
-        """What the connector connects with; tokens that end are new each time. Holds secrets."""
-        return {name: value for name, value in self._get_conn_params().items() if value != ""}
+        """What the connector connects with; tokens that end are new each time. Holds secrets.
+
+        Raises:
+            ConfigurationError: it would speak without TLS to another host.
+            WarehouseError: there is no token, or no key; WarehouseDenied where only a person can
+                help.
+        """
+        from airflow.sdk.exceptions import AirflowException
+
+        try:
+            return {name: value for name, value in self._get_conn_params().items() if value != ""}
+        except RequestException as error:
+            raise self._without_token(error) from None
+        except (ValueError, TypeError, LookupError, OSError, AirflowException) as error:
+            raise self._unusable(error, denied=not isinstance(error, AirflowException)) from None
+
+    def _without_token(self, error: RequestException) -> WarehouseError:
+        """The address may hold secrets: only its host is told."""
+        from airflow_provider_liftos.model.errors import WarehouseDenied, WarehouseError
+
+        asked = urlsplit(str(getattr(error.request, "url", None) or "")).hostname
+        status = getattr(error.response, "status_code", None)
+        said = f"answers {status}" if status else f"does not answer ({type(error).__name__})"
+        denied = status is not None and 400 <= status < 500 and status not in _LATER
+        return (WarehouseDenied if denied else WarehouseError)(
+            f"{self._label} has no token: {asked or 'the token endpoint'} {said}",
+            hint="Nothing was changed; correct login, secret, refresh token, scope or"
+            " token_endpoint of the connection."
+            if denied
+            else "Nothing was changed; run the task again.",
+        )
+
+    def _unusable(self, error: Exception, *, denied: bool) -> WarehouseError:
+        from airflow_provider_liftos.hooks.source import secrets
+        from airflow_provider_liftos.model.errors import WarehouseDenied, WarehouseError
+        from airflow_provider_liftos.transport.redact import redact
+
+        told = "it lacks " if isinstance(error, LookupError) else ""
+        said = told + " ".join(str(error).split())
+        said = redact(said, secrets(self.get_conn_id()), longest=300).rstrip(".")
+        return (WarehouseDenied if denied else WarehouseError)(
+            f"{self._label} cannot be used: {said or type(error).__name__}",
+            hint="Nothing was changed; correct the connection's private key, its passphrase or"
+            " its OAuth settings.",
+        )
+
+    @property
+    def _label(self) -> str:
+        return f"Snowflake connection {self.get_conn_id()!r}"
+
+
+def _tag() -> str:
+    """Tells in the query history what a statement was for: of which task, where one runs."""
+    from airflow.sdk import get_current_context
+
+    try:
+        ti: Any = get_current_context().get("ti")
+    except RuntimeError:  # outside of tasks
+        ti = None
+    names = ("dag_id", "task_id", "run_id") if ti is not None else ()
+    return json.dumps({"app": "liftos", **{n: str(getattr(ti, n, "")) for n in names}})
 
 
 class LiftosSnowflakeSqlApiHook(SnowflakeSqlApiHook):

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import StagingError, WarehouseError
 from airflow_provider_liftos.warehouses.contract import Layout, Note, Session
+from airflow_provider_liftos.warehouses.questions import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,21 @@ class Job:
     ) -> list[tuple[Any, ...]]:
         """Run a statement that ends in a condition; ``before`` are its earlier parameters."""
         return self.session.execute(f"{sql} WHERE {where.sql}{tail}", (*before, *where.params))
+
+    def question(
+        self,
+        shown: str,
+        table: str,
+        where: Predicate,
+        before: Sequence[object] = (),
+        tail: str = "",
+    ) -> Question:
+        """A reading statement as ``run`` takes it, for ``answered``."""
+        return Question(
+            shown=shown,
+            source=f"FROM {table} WHERE {where.sql}{tail}",
+            params=(*before, *where.params),
+        )
 
     def error(self, message: str, hint: str = "") -> WarehouseError:
         """An error about this slice; nothing was published."""

@@ -29,6 +29,7 @@ from airflow_provider_liftos.warehouses.job import (
     either,
     instant,
 )
+from airflow_provider_liftos.warehouses.questions import Asking, answered
 from airflow_provider_liftos.warehouses.replacing import replace_rows
 from airflow_provider_liftos.warehouses.rowset import Given, rows_of
 
@@ -95,19 +96,21 @@ def publish_reports(jobs: Sequence[Job]) -> list[Published]:
     Raises:
         WarehouseError: a slice failed, has rows it did not declare, or is not loaded.
     """
-    plans = [_plan(job) for job in jobs]
+    if not jobs:
+        return []
+    plans = answered(jobs[0].session, jobs[0].layout, [_plan(job) for job in jobs])
     if moving := [plan for plan in plans if plan.dates]:
         _replace(moving)
         _note_loads(moving)
     return [plan.published for plan in plans]
 
 
-def _plan(job: Job) -> _Plan:
+def _plan(job: Job) -> Asking[_Plan]:
     expected = check_publishable(job)
     key = _key(job)
     declared = tuple(job.result.slice.window.dates())
-    staged = _count_staged(job, key & _between(job, declared[0], declared[-1]))
-    before = _published_before(job, key, declared)
+    staged = yield from _count_staged(job, key & _between(job, declared[0], declared[-1]))
+    before = yield from _published_before(job, key, declared)
     newer = before.newer
     if staged == expected:
         dates = tuple(day for day in declared if day not in newer)
@@ -119,10 +122,11 @@ def _plan(job: Job) -> _Plan:
         )
     else:
         dates, kept = (), declared
-    rows = _count(job, key & _in_dates(job, kept)) if kept else 0
-    days = _in_dates(job, dates)
-    old = _sums(job, job.layout.published(PERFORMANCE.name), key & days) if dates else {}
-    new = _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days) if dates else {}
+    rows = (yield from _count(job, key & _in_dates(job, kept))) if kept else 0
+    days, old, new = _in_dates(job, dates), {}, {}
+    if dates:
+        old = yield from _sums(job, job.layout.published(PERFORMANCE.name), key & days)
+        new = yield from _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days)
     lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
     restated = tuple(_restatements(old, new, lead, before.known & set(dates)))
     if job.note and restated:
@@ -171,11 +175,11 @@ def _key(job: Job) -> Predicate:
     )
 
 
-def _count_staged(job: Job, declared: Predicate) -> int:
+def _count_staged(job: Job, declared: Predicate) -> Asking[int]:
     """Rows under audit, all of which must be of the declared key and days."""
-    [(rows, inside)] = job.run(
-        f"SELECT count(*), sum(CASE WHEN {declared.sql} THEN 1 ELSE 0 END)"
-        f" FROM {job.layout.audit(PERFORMANCE.name)}",
+    [(rows, inside)] = yield job.question(
+        f"count(*), sum(CASE WHEN {declared.sql} THEN 1 ELSE 0 END)",
+        job.layout.audit(PERFORMANCE.name),
         job.mine,
         declared.params,
     )
@@ -197,19 +201,19 @@ class _Before:
     newer: set[date]
 
 
-def _published_before(job: Job, key: Predicate, declared: Sequence[date]) -> _Before:
+def _published_before(job: Job, key: Predicate, declared: Sequence[date]) -> Asking[_Before]:
     ident = job.layout.capabilities.ident
     declares = key & _between(job, declared[0], declared[-1])
-    rows = job.run(
-        f"SELECT {ident('date')}, {ident('load_id')} = ? AND {ident('as_of')} >= ?,"
-        f" {ident('as_of')} > ? AND {ident('load_id')} <> ?"
-        f" FROM {job.layout.published(LOADS.name)}",
+    rows = yield job.question(
+        f"{ident('date')}, {ident('load_id')} = ? AND {ident('as_of')} >= ?,"
+        f" {ident('as_of')} > ? AND {ident('load_id')} <> ?",
+        job.layout.published(LOADS.name),
         declares,
         (job.load_id, job.as_of, job.as_of, job.load_id),
     )
     newer = {day for day, _, newer in rows if newer}
     if job.layout.capabilities.replace:
-        newer |= _newer_rows(job, declares)
+        newer |= yield from _newer_rows(job, declares)
     return _Before(
         known={day for day, _, _ in rows},
         settled={day for day, mine, _ in rows if mine},
@@ -217,29 +221,26 @@ def _published_before(job: Job, key: Predicate, declared: Sequence[date]) -> _Be
     )
 
 
-def _newer_rows(job: Job, where: Predicate) -> set[date]:
+def _newer_rows(job: Job, where: Predicate) -> Asking[set[date]]:
     """Days of which another load brought newer rows, and then died before it noted that."""
     ident, table = job.layout.capabilities.ident, job.layout.published(PERFORMANCE.name)
     others = Predicate(
         sql=f"{ident('as_of')} > ? AND {ident('load_id')} <> ?", params=(job.as_of, job.load_id)
     )
-    return {
-        day for (day,) in job.run(f"SELECT DISTINCT {ident('date')} FROM {table}", where & others)
-    }
+    rows = yield job.question(f"DISTINCT {ident('date')}", table, where & others)
+    return {day for (day,) in rows}
 
 
-def _count(job: Job, where: Predicate) -> int:
-    table = job.layout.published(PERFORMANCE.name)
-    return int(job.run(f"SELECT count(*) FROM {table}", where)[0][0])
+def _count(job: Job, where: Predicate) -> Asking[int]:
+    [(rows,)] = yield job.question("count(*)", job.layout.published(PERFORMANCE.name), where)
+    return int(rows)
 
 
-def _sums(job: Job, table: str, where: Predicate) -> Sums:
+def _sums(job: Job, table: str, where: Predicate) -> Asking[Sums]:
     ident = job.layout.capabilities.ident
     group = f"{ident('date')}, {ident('attribution_window')}"
     sums = ", ".join(f"sum({ident(metric)})" for metric in RESTATED_METRICS)
-    rows = job.run(
-        f"SELECT {group}, count(*), {sums} FROM {table}", where, tail=f" GROUP BY {group}"
-    )
+    rows = yield job.question(f"{group}, count(*), {sums}", table, where, tail=f" GROUP BY {group}")
     return {(row[0], row[1]): _Sum(int(row[2]), tuple(map(_decimal, row[3:]))) for row in rows}
 
 

@@ -24,14 +24,15 @@ def replace_rows(
 ) -> None:
     """Put rows in place of a published table's rows that meet a condition, as they must, too.
 
-    There may be several conditions: many small parts of a table, of which each is found by itself.
+    There may be several conditions: many small parts of a table, of which each is found by itself,
+    unless statements travel far.
     ``values`` are the expressions of the columns, and ``source`` is what stands behind them, with
     ``params`` for the placeholders of both.
     """
     name, ident = layout.published(table), layout.capabilities.ident
     if layout.capabilities.replace is None:
         columns = ", ".join(map(ident, values))
-        for part in where:
+        for part in [either(where)] if layout.capabilities.joined else where:
             session.execute(f"DELETE FROM {name} WHERE {part.sql}", part.params)
         shown = ", ".join(values.values())
         session.execute(f"INSERT INTO {name} ({columns}) SELECT {shown} {source}", params)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import dropwhile
 from typing import Any, Unpack
 
@@ -23,7 +24,7 @@ from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 log = logging.getLogger(__name__)
 
-_SIZES = Sizes(rows=4_000_000, slices=400)
+_SIZES = Sizes(rows=4_000_000, slices=100, together=200_000)
 _DEFINING = ("CREATE ", "ALTER ", "DROP ")
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "LIST")
 
@@ -83,10 +84,12 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
         All turns are one: whatever changes the same tables waits for each other in Snowflake.
         """
         self._prepare_once()
-        with self._account.transaction() as session:
-            if turns:
-                snowflake_ddl.take_turn(session, self.layout, "|".join(turns[-1].names))
+        with self._account.transaction(partial(self._take, turns)) as session:
             yield session
+
+    def _take(self, turns: Sequence[Turn], session: SnowflakeSession) -> None:
+        if turns:
+            snowflake_ddl.take_turn(session, self.layout, "|".join(turns[-1].names))
 
     @contextmanager
     def _read(self) -> Iterator[SnowflakeSession]:

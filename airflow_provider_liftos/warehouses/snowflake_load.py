@@ -88,12 +88,16 @@ def send(session: SnowflakeSession, layout: Layout, cargo: Cargo) -> None:
 
 
 def insert(layout: Layout, table: Table, columns: Sequence[str], loading: str) -> str:
-    """The statement that fills the audit table; objects, sent as texts, become objects."""
+    """The statement that fills the audit table; objects, sent as texts, become objects.
+
+    Of a key that an object has twice, the last value counts: so ``'d'`` has it, by the reference of
+    PARSE_JSON, which would refuse all slices of the statement without it.
+    """
     ident = layout.capabilities.ident
     kinds = {column.name: column.kind for column in table.columns}
     named = (*columns, SLICE_KEY.name)
     values = ", ".join(
-        f"PARSE_JSON({ident(name)})" if kinds.get(name) is Kind.JSON else ident(name)
+        f"PARSE_JSON({ident(name)}, 'd')" if kinds.get(name) is Kind.JSON else ident(name)
         for name in named
     )
     return (

@@ -8,7 +8,9 @@ no virtual warehouse awake.
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import re
 import threading
 import time
@@ -29,16 +31,25 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.errors import Error
 
+log = logging.getLogger(__name__)
+
 _LOGIN_SECONDS = 30
 _IDLE_SECONDS = 60.0
+_NETWORK_SECONDS = 600.0
+_LONGER_THAN_LOCKS = 180.0  # seconds; a statement that waits for a lock shall be told of that
+_PAUSES = 1.0, 5.0  # seconds, between which those choose who were not let into a queue
+_TAG = '{"app": "liftos"}'
 _LONGEST = 400  # characters of a refusal that are shown
 _REFUSED = "Nothing that was published has changed."
 _AGAIN = "Nothing that was published has changed; run the task again."
 _CONNECTING = 250001
+_CROWDED = 625  # Snowflake lets at most 20 statements wait for one table's lock
 _HINTS: Mapping[int, str] = {
     # The codes of the server and of its client, by the vendor's documentation and seen.
+    604: "Nothing that was published has changed. If it took longer than network_timeout (seconds)"
+    " in the connection's extra allows, raise that, or take a larger virtual warehouse.",
     606: "Nothing was changed; name a virtual warehouse in the connection's extra.",
-    625: _AGAIN,  # too many wait for one lock
+    _CROWDED: _AGAIN,
     3001: "Nothing was changed; give the role what it lacks on the database, its schemas and their"
     " tables, or name another role in the connection's extra.",
     90105: "Nothing was changed; name a database in the connection's extra.",
@@ -85,12 +96,14 @@ class SnowflakeAccount:
 
     ``parameters`` gives what the connector connects with; it holds secrets, and is asked each time,
     because tokens end. ``wait`` (seconds) bounds how long others may hold what a statement needs:
-    a transaction whose process died is ended by Snowflake after five minutes of others waiting.
+    a transaction whose process died is ended by Snowflake after five minutes of others waiting. It
+    bounds twice: how long to try to get into a full queue, and how long to stand in it.
     """
 
     parameters: Callable[[], Mapping[str, Any]] = field(repr=False)
     wait: float = 420.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     _idle: list[tuple[int, float, SnowflakeConnection]] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -121,17 +134,49 @@ class SnowflakeAccount:
             self._idle.append((os.getpid(), self.clock(), connection))
 
     @contextmanager
-    def transaction(self) -> Iterator[SnowflakeSession]:
-        """One transaction; on any error everything is as it was. Raises as ``session`` does."""
+    def transaction(
+        self, first: Callable[[SnowflakeSession], None] | None = None
+    ) -> Iterator[SnowflakeSession]:
+        """One transaction; on any error everything is as it was. Raises as ``session`` does.
+
+        ``first`` is what it begins with. While too many others wait for what that locks, it is done
+        again, in a new transaction each time.
+        """
         with self.session() as session:
-            session.execute("BEGIN TRANSACTION")
+            until = self.clock() + self.wait
+            while not self._begun(session, first, until - self.clock()):
+                pass
             try:
                 yield session
                 session.execute("COMMIT")
             except BaseException:
-                with suppress(Exception):  # closing the connection undoes it, too
-                    session.execute("ROLLBACK")
+                _undo(session)
                 raise
+
+    def _begun(
+        self,
+        session: SnowflakeSession,
+        first: Callable[[SnowflakeSession], None] | None,
+        left: float,
+    ) -> bool:
+        """Whether a transaction is open now; if not, a pause has been made."""
+        from snowflake.connector.errors import Error
+
+        session.execute("BEGIN TRANSACTION")
+        try:
+            if first is not None:
+                first(session)
+        except Error as error:
+            _undo(session)
+            if error.errno != _CROWDED or left <= 0:
+                raise
+        else:
+            return True
+        # Full jitter, so that waiters do not knock together.
+        pause = min(left, random.uniform(*_PAUSES))  # noqa: S311
+        log.info("Too many wait for their turn to write to Snowflake; again in %.1f s.", pause)
+        self.sleep(pause)
+        return False
 
     def _taken(self) -> SnowflakeConnection | None:
         """An idle connection of this process; those that were idle for long are closed."""
@@ -163,16 +208,15 @@ class SnowflakeAccount:
     def _opened(self, given: Mapping[str, Any]) -> SnowflakeConnection:
         import snowflake.connector
 
+        # Without it the connector asks for ever. It is also how long one statement may take.
+        patience = round(max(_NETWORK_SECONDS, self.wait + _LONGER_THAN_LOCKS))
         return snowflake.connector.connect(
             **{
                 "login_timeout": _LOGIN_SECONDS,
+                "network_timeout": patience,
                 **{name: value for name, value in given.items() if value is not None},
                 "paramstyle": "qmark",
-                "session_parameters": {
-                    "QUERY_TAG": "liftos",
-                    **(given.get("session_parameters") or {}),
-                    **_settings(self.wait),
-                },
+                "session_parameters": _parameters(given, self.wait),
             }
         )
 
@@ -207,6 +251,23 @@ def _who(connection: SnowflakeConnection | None) -> str:
 def _named(given: Mapping[str, Any]) -> str:
     place = "/".join(str(given[name]) for name in ("account", "database") if given.get(name))
     return f"{place} as role {given['role']}" if given.get("role") else place
+
+
+def _undo(session: SnowflakeSession) -> None:
+    with suppress(Exception):  # closing the connection undoes it, too
+        session.execute("ROLLBACK")
+
+
+def _parameters(given: Mapping[str, Any], wait: float) -> dict[str, Any]:
+    """The session's: the connection's own but for ours, whichever case people type names in."""
+    ours = _settings(wait)
+    own = {
+        name: value
+        for name, value in (given.get("session_parameters") or {}).items()
+        if name.upper() not in ours
+    }
+    tag = {} if any(name.upper() == "QUERY_TAG" for name in own) else {"QUERY_TAG": _TAG}
+    return {**tag, **own, **ours}
 
 
 def _settings(wait: float) -> dict[str, Any]:

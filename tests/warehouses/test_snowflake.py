@@ -6,31 +6,40 @@ case of names) is asserted by their text.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlglot
-from snowflake.connector import connection as client
 from snowflake.connector import errors
 from snowflake.connector.cursor import SnowflakeCursor
 from sqlglot import exp
 
-from airflow_provider_liftos.hooks.warehouse import lineage_of, open_warehouse
+from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseError
 from airflow_provider_liftos.quality import days
-from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_session
+from airflow_provider_liftos.quality.audit import audit
+from airflow_provider_liftos.state.audit_log import AuditLog
+from airflow_provider_liftos.state.clock import ManualClock
+from airflow_provider_liftos.state.store import StateStore
+from airflow_provider_liftos.transforms.rates import Rate
+from airflow_provider_liftos.warehouses import questions, snowflake_ddl, snowflake_session
+from airflow_provider_liftos.warehouses.cross_platform import totals
+from airflow_provider_liftos.warehouses.mirror import mirror
 from airflow_provider_liftos.warehouses.progress import published
-from airflow_provider_liftos.warehouses.snowflake import SnowflakeWarehouse
-from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeAccount
+from airflow_provider_liftos.warehouses.rates import gaps, newest
+from airflow_provider_liftos.warehouses.waiting import discard_old, is_there
 from tests.warehouses import snowflake_server
+from tests.warehouses.engines import narrower
+from tests.warehouses.snapshots import check_snapshot
 from tests.warehouses.staging import (
     DAY1,
     DAY2,
+    DAY3,
     NOON,
     ORG,
     Lab,
@@ -41,7 +50,7 @@ from tests.warehouses.staging import (
     stream_slice,
 )
 
-SENT = Path(__file__).with_name("snowflake_statements.sql")
+HERE = Path(__file__).parent
 CHANGING = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
 
@@ -94,14 +103,145 @@ def work(lab: Lab) -> None:
         lab.warehouse.publish(one, "load-1", ORG, NOON, table="campaigns")
 
 
-def test_what_is_sent_is_what_is_written_down(lab, sent):
-    """After a change that is meant: delete the file, run this once, and read what is new."""
+@pytest.fixture
+def own(snowflake) -> dict[str, Any]:
+    """A database without tables, as the client connects to it."""
+    return snowflake_server.new_database(snowflake)
+
+
+def night(lab: Lab, _own: dict[str, Any], _sent: list[str]) -> None:
+    """Reports and entities, slice by slice, and small slices together."""
     lab.warehouse._prepared = True
     work(lab)
-    text = ";\n".join(plain(sent)) + ";\n"
-    if not SENT.exists():
-        SENT.write_text(text)
-    assert text == SENT.read_text()
+    cuts = accounts(lab, 2)
+    list(lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON))
+
+
+def tables(_lab: Lab, own: dict[str, Any], sent: list[str]) -> None:
+    """A schema that is new, one of an older version, and one that is as it should be."""
+    sent.clear()
+    older = snowflake_server.warehouse_at(own)
+    types = {**older.layout.capabilities.types, **narrower(older)}
+    capabilities = replace(older.layout.capabilities, types=types)
+    older.layout = replace(older.layout, capabilities=capabilities)
+    older.prepare()
+    told = len(sent)
+    for schema in ("liftos", "liftos_audit"):
+        column = f"ALTER TABLE {schema}.performance DROP COLUMN video_views"
+        snowflake_server.administer(own, column)
+    del sent[told:]
+    for _ in range(2):
+        snowflake_server.warehouse_at(own).prepare()
+
+
+def upkeep(lab: Lab, own: dict[str, Any], sent: list[str]) -> None:
+    """What else is asked and written: rates, estimates, copies of the store, and the audit."""
+    warehouse = snowflake_server.warehouse_at(own)
+    warehouse.prepare()
+    lab.warehouse = warehouse
+    work(lab)
+    ended = datetime(2026, 11, 3, tzinfo=UTC)
+    row = performance_row(DAY2, is_estimated=True, day_end_utc=ended)
+    lab.publish(report_slice(DAY2, DAY2), [row], as_of=NOON + 1)
+    again = lab.staged(report_slice(DAY2, DAY2), [row], as_of=NOON + 2)
+    warehouse.load(manifest(again))
+    store = StateStore(f"sqlite:///{lab.folder}/state.db", ManualClock(NOON))
+    AuditLog(store, ORG).note("anna", "connected", "conn")
+    sent.clear()
+    rate = Rate(day=DAY1, currency="EUR", rate=Decimal(1), published=DAY1)
+    warehouse.replace_rates([rate], ORG, NOON)
+    newest(warehouse, ORG), list(gaps(warehouse, ORG))
+    warehouse.settle(ORG, "meta", 28, NOON)
+    warehouse.settle(ORG, "meta", 28, NOON + 90 * 86_400)
+    mirror(store, warehouse, ORG), mirror(store, warehouse, ORG)
+    store.close()
+    audit(manifest(again), warehouse=warehouse, expected_accounts=["1001"], today=DAY3)
+    published(warehouse, ORG, "meta", 28), totals(warehouse, ORG, DAY1, DAY2)
+    warehouse.checksum("performance")
+    is_there(warehouse), discard_old(warehouse, NOON + 3)
+
+
+SCENES = {
+    "snowflake_statements": night,
+    "snowflake_tables": tables,
+    "snowflake_upkeep": upkeep,
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_is_sent_is_what_is_written_down(lab, sent, own, name):
+    SCENES[name](lab, own, sent)
+    statements = plain(sent)
+    for statement in statements:
+        assert_snowflakes(statement)
+    check_snapshot(HERE / f"{name}.sql", ";\n".join(statements) + ";\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("FLATTEN(INPUT => PARSE_JSON(?))", exp.Explode),
+        ("PARSE_JSON(\"BREAKDOWNS\", 'd')", exp.ParseJSON),
+        ("MERGE INTO", exp.Merge),
+        ("CREATE OR REPLACE VIEW", exp.Create),
+        ("COPY GRANTS", exp.CopyGrantsProperty),
+        ("CREATE TRANSIENT", exp.TransientProperty),
+        ("ADD COLUMN IF NOT EXISTS", exp.ColumnDef),
+        ("SET DATA TYPE NUMBER(38,0)", exp.AlterColumn),
+        ("COPY INTO", exp.Copy),
+        ("PUT 'file:", exp.Put),
+        ("CONVERT_TIMEZONE(", exp.ConvertTimezone),
+        ("['", exp.Bracket),
+    ],
+)
+def test_what_is_written_down_has_each_kind_of_statement(part, kind):
+    """Parsed as what they are, in the vendor's dialect, and not only as words in a row."""
+    texts = [(HERE / f"{name}.sql").read_text() for name in SCENES]
+    found = [one for text in texts for one in text.split(";\n") if part in one]
+    assert found
+    assert all(sqlglot.parse_one(one, read="snowflake").find(kind) for one in found)
+
+
+def assert_snowflakes(statement: str) -> None:
+    """It parses in the vendor's dialect, and its names are as people type them."""
+    parsed = sqlglot.parse_one(statement, read="snowflake")
+    command = isinstance(parsed, exp.Command) and not statement.startswith(("REMOVE", "SHOW"))
+    assert not command, statement
+    quoted = {one.name for one in parsed.find_all(exp.Identifier) if one.args.get("quoted")}
+    assert {name for name in quoted if name != name.upper()} <= {"date"}, statement
+
+
+def accounts(lab: Lab, count: int) -> list[SliceResult]:
+    """Small slices of as many accounts, loaded."""
+    cuts = []
+    for number in range(count):
+        row = performance_row(DAY1, account_id=f"a{number}")
+        part = report_slice(DAY1, DAY1, account=f"a{number}")
+        cuts.append(lab.staged(part, [row], load_id="load-2", as_of=NOON + 1))
+    lab.warehouse.load(manifest(*cuts, load_id="load-2"))
+    return cuts
+
+
+def test_many_small_slices_are_published_by_as_many_statements_as_two(lab, sent):
+    lab.warehouse._prepared = True
+    counts = []
+    for count in (2, 12):
+        cuts = accounts(lab, count)
+        sent.clear()
+        assert len(list(lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON))) == count
+        counts.append(len(sent))
+    assert counts == [12, 12]
+
+
+def test_so_many_questions_are_asked_by_one_statement_and_no_more(lab, sent, monkeypatch):
+    monkeypatch.setattr(questions, "_PER_STATEMENT", 5)
+    lab.warehouse._prepared = True
+    cuts = accounts(lab, 12)
+    sent.clear()
+    done = [one for _, one in lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON)]
+    assert [one.rows_after for one in done] == [1] * 12
+    asked = [one for one in sent if one.startswith("SELECT")]
+    assert [one.count(" UNION ALL ") + 1 for one in asked] == [5, 5, 2] * 4
 
 
 def test_many_slices_travel_in_one_file_for_each_table(lab, sent):
@@ -135,11 +275,7 @@ def test_every_statement_is_snowflakes_and_names_are_as_people_type_them(snowfla
     warehouse.checksum("performance")
     assert len(sent) > 80
     for statement in sent:
-        parsed = sqlglot.parse_one(statement, read="snowflake")
-        command = isinstance(parsed, exp.Command) and not statement.startswith(("REMOVE", "SHOW"))
-        assert not command, statement
-        quoted = {one.name for one in parsed.find_all(exp.Identifier) if one.args.get("quoted")}
-        assert {name for name in quoted if name != name.upper()} <= {"date"}, statement
+        assert_snowflakes(statement)
 
 
 def test_what_killed_loads_left_is_dropped_a_day_later(lab, sent, snowflake):
@@ -224,134 +360,74 @@ def test_a_name_that_is_too_long_is_refused(snowflake):
         snowflake_server.warehouse_at(snowflake, schema="x" * 256).prepare()
 
 
-class Logins:
-    """Stands in for the client's connections; tells what each was made with."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.given: list[dict[str, Any]] = []
-        self.closed = 0
-        ours = {
-            "__init__": lambda _, **given: self.given.append(given),
-            "__del__": lambda _: None,
-            "close": lambda _, **_more: self._close(),
-        }
-        for name, stand_in in ours.items():
-            monkeypatch.setattr(client.SnowflakeConnection, name, stand_in, raising=False)
-
-    def _close(self) -> None:
-        self.closed += 1
-
-
-def test_a_login_is_kept_for_a_minute(monkeypatch):
-    logins, now = Logins(monkeypatch), 0.0
-    account = SnowflakeAccount(parameters=lambda: {"database": "d"}, clock=lambda: now)
-    for now in (0.0, 59.0, 118.0, 178.0):  # noqa: B007 - the clock reads it
-        with account.session():
-            pass
-    assert (len(logins.given), logins.closed) == (2, 1)
-    with pytest.raises(ZeroDivisionError), account.session():
-        raise ZeroDivisionError
-    with account.session() as one, account.session() as other:
-        assert one.connection is not other.connection
-    assert len(logins.given) == 4
-
-
-def test_a_connection_without_a_database_is_refused(monkeypatch):
-    Logins(monkeypatch)
-    account = SnowflakeAccount(parameters=lambda: {"account": "a", "password": "s3cret"})
-    assert "s3cret" not in repr(account)
-    with pytest.raises(ConfigurationError, match="names no database"), account.session():
-        pass
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    def define(*, password: str | None = None, **extra: Any) -> str:
-        value = {"conn_type": "snowflake", "login": "liftos", "password": password,
-                 "extra": {"account": "acme", "database": "ADS", **extra}}  # fmt: skip
-        monkeypatch.setenv("AIRFLOW_CONN_MY_SNOWFLAKE", json.dumps(value))
-        return "my_snowflake"
-
-    return define
-
-
-@pytest.fixture(scope="module")
-def private_key() -> str:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return made.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def login(monkeypatch: pytest.MonkeyPatch, conn_id: str) -> dict[str, Any]:
-    """What the client is given for a connection."""
-    logins = Logins(monkeypatch)
-    warehouse = open_warehouse(conn_id, ORG, store=None)
-    assert isinstance(warehouse, SnowflakeWarehouse)
-    with warehouse._account.session():
-        pass
-    return logins.given[0]
-
-
-def test_a_password_and_what_stands_in_the_extra_reach_the_client(connect, monkeypatch):
-    name = connect(password="s3cret", warehouse="SMALL", role="LOADER", host="sf.internal",
-                   port=8443, network_timeout=9, session_parameters={"QUERY_TAG": "mine"})  # fmt: skip
-    given = login(monkeypatch, name)
-    wanted = {"user": "liftos", "password": "s3cret", "account": "acme", "database": "ADS",
-              "warehouse": "SMALL", "role": "LOADER", "host": "sf.internal", "port": 8443,
-              "network_timeout": 9, "login_timeout": 30, "paramstyle": "qmark"}  # fmt: skip
-    assert given | wanted == given
-    session = given["session_parameters"]
-    assert (session["QUERY_TAG"], session["TIMEZONE"], session["LOCK_TIMEOUT"]) == (
-        "mine",
-        "UTC",
-        420,
-    )
-
-
-def test_a_key_pair_reaches_the_client_and_no_password(connect, monkeypatch, private_key):
-    given = login(monkeypatch, connect(private_key_content=private_key))
-    assert given["private_key"].startswith(b"0\x82")
-    assert "password" not in given
-    assert given["session_parameters"]["QUERY_TAG"] == "liftos"
-
-
-def test_oauth_gives_each_login_a_token_that_counts(connect, monkeypatch):
-    from airflow.providers.snowflake.hooks import snowflake as provider
-
-    asked: list[str] = []
-    monkeypatch.setattr(
-        provider._SnowflakeOAuthManager, "get_valid_oauth_token",
-        lambda _self, **given: asked.append(given["grant_type"]) or "t0ken",
-    )  # fmt: skip
-    given = login(monkeypatch, connect(password="client", authenticator="oauth",
-                                       grant_type="client_credentials"))  # fmt: skip
-    assert (given["token"], given["authenticator"]) == ("t0ken", "oauth")
-    assert asked == ["client_credentials"]
-    assert "password" not in given
-
-
-def test_without_tls_only_this_host_is_spoken_to(connect, monkeypatch):
-    with pytest.raises(ConfigurationError, match="without TLS"):
-        login(monkeypatch, connect(password="p", host="sf.internal", protocol="http"))
-    given = login(monkeypatch, connect(password="p", host="127.0.0.1", protocol="http"))
-    assert given["protocol"] == "http"
-
-
-def test_lineage_names_the_account_and_the_database(connect):
-    assert lineage_of(connect(region="eu-central-1")) == ("snowflake://acme.eu-central-1", "ADS.")
-
-
 def test_the_turn_is_of_all_writers(lab):
     with lab.warehouse._account.transaction() as session:
         snowflake_ddl.take_turn(session, lab.warehouse.layout, "somebody")
     [(rows, whose)] = lab.warehouse.query("SELECT count(*), max(value) FROM liftos_audit.control")
     assert (rows, whose) == (1, "somebody")
+
+
+class Crowd:
+    """Refuses so many turns as Snowflake does when too many wait; time passes only by pauses."""
+
+    def __init__(self, lab: Lab, monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+        self.left, self.now, self.pauses = refusals, 0.0, list[float]()
+        execute = SnowflakeCursor.execute
+
+        def crowded(cursor: SnowflakeCursor, command: str, *given: Any, **more: Any) -> Any:
+            if command.startswith('UPDATE "LIFTOS_AUDIT"."CONTROL"') and self.left:
+                self.left -= 1
+                raise errors.ProgrammingError(
+                    "Your statement was aborted because the number of waiters for this lock"
+                    " exceeds the 20 statements limit.", 625, "57014",
+                )  # fmt: skip
+            return execute(cursor, command, *given, **more)
+
+        monkeypatch.setattr(SnowflakeCursor, "execute", crowded)
+        lab.warehouse._account = replace(
+            lab.warehouse._account, clock=lambda: self.now, sleep=self._sleep
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.pauses.append(seconds)
+
+
+def test_a_full_queue_is_tried_again_in_new_transactions(lab, sent, monkeypatch):
+    lab.warehouse._prepared = True
+    crowd = Crowd(lab, monkeypatch, 3)
+    lab.warehouse.apply([("DELETE FROM liftos.loads WHERE org_id = ?", ("nobody",))])
+    assert (crowd.left, crowd.pauses) == (3, [])  # it takes no turn
+    sent.clear()
+    lab.warehouse.discard("load-9")
+    assert [one.split()[0] for one in sent] == ["BEGIN", "ROLLBACK"] * 3 + [
+        "BEGIN", "UPDATE", "SELECT", "COMMIT",
+    ]  # fmt: skip
+    assert len(set(crowd.pauses)) == 3
+    assert all(1 <= pause <= 5 for pause in crowd.pauses)
+
+
+def test_a_queue_that_stays_full_is_one_line_when_the_wait_is_over(lab, monkeypatch):
+    lab.warehouse._prepared = True
+    crowd = Crowd(lab, monkeypatch, 1_000)
+    with pytest.raises(WarehouseError) as refused:
+        lab.warehouse.discard("load-9")
+    assert crowd.now == 20
+    assert re.fullmatch(
+        r"Snowflake \([^\n]*\) refused: [^\n]*20 statements limit \(000625\)\. [^\n]*run the task"
+        r" again\.",
+        str(refused.value),
+    )
+
+
+def test_of_a_key_that_an_object_has_twice_the_last_value_counts(lab, sent):
+    """By the vendor's reference; the emulator keeps both."""
+    row = performance_row(DAY1, breakdowns='{"country": "a", "country": "b"}')
+    done = lab.staged(report_slice(), [row])
+    lab.warehouse.load(manifest(done))
+    [filled] = [one for one in sent if one.startswith('INSERT INTO "LIFTOS_AUDIT"')]
+    parsed = sqlglot.parse_one(filled, read="snowflake").find_all(exp.ParseJSON)
+    assert [one.expression.name for one in parsed] == ["d"] * filled.count("PARSE_JSON(")
 
 
 def test_an_amount_that_does_not_fit_is_null_and_no_error(lab):
