@@ -240,15 +240,18 @@ def temporary_folder() -> Iterator[str]:
 
 
 @contextmanager
-def room(path: str = "") -> Iterator[None]:
-    """StagingError when the temporary folder is full or cannot be written."""
+def room(path: str = "", of: str = "staged files") -> Iterator[None]:
+    """StagingError when the temporary folder is full or cannot be written.
+
+    With ``path`` only when it is full; ``of`` is what is copied there.
+    """
     try:
         yield
     except OSError as error:
         if path and error.errno not in _FULL:
             raise
         raise StagingError(
-            f"no room for a copy of staged files: {error.strerror or type(error).__name__}"
+            f"no room for a copy of {of}: {error.strerror or type(error).__name__}"
             f" ({path or gettempdir()})",
             hint="Free space there, or let TMPDIR of the workers name a larger folder; the task"
             " starts again where it stopped.",

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from airflow_provider_liftos.engine.source_query import Dialect, Statement
@@ -17,8 +18,13 @@ from airflow_provider_liftos.transport.redact import redact
 BATCH = 5_000
 """Rows that are held at once."""
 
-_WRONG = {"ProgrammingError", "DataError", "NotSupportedError", "IntegrityError"}
-_SQLITE_WRONG = re.compile(r"no such (table|column|function)|syntax error|near \"|not decode")
+_DRIVERS = {"Error", "GoogleAPICallError"}  # the base of PEP 249, and BigQuery's own
+_WRONG = {"ProgrammingError", "DataError", "NotSupportedError", "IntegrityError", "BadRequest"}
+_SAID = {  # of drivers that have no kind of error for it
+    "sqlite3": re.compile(r"no such (table|column|function)|syntax error|near \"|not decode"),
+    "MySQLdb": re.compile(r"\(1054,"),  # an unknown column
+    "oracledb": re.compile(r"ORA-009\d\d"),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +43,9 @@ class Door:
             cursor = self.connection.cursor()
             try:
                 _execute(cursor, statement)
-                return [str(column[0]) for column in cursor.description or ()]
+                names = [str(column[0]) for column in cursor.description or ()]
+                cursor.fetchall()  # there are no rows, but MySQL's connector wants that seen
+                return names
             finally:
                 cursor.close()
 
@@ -71,9 +79,18 @@ class Door:
             self.connection.close()
 
     def _streaming(self) -> Any:
-        """A cursor that does not fetch everything at once: Postgres needs a name for that."""
-        if type(self.connection).__module__.startswith("psycopg"):
+        """A cursor that does not fetch everything at once, where the driver has one.
+
+        Postgres needs a name for that, mysqlclient a class. ``redshift_connector`` has none: it
+        holds the whole answer of a statement. What other drivers hold is up to them; those of
+        SQLite, DuckDB, SQL Server, Oracle, BigQuery, Trino, Snowflake and Databricks take their
+        rows as they are asked for, or in pages.
+        """
+        driver = type(self.connection).__module__.partition(".")[0]
+        if driver.startswith("psycopg"):
             return self.connection.cursor(f"liftos_{uuid.uuid4().hex}")
+        if driver == "MySQLdb":
+            return self.connection.cursor(import_module("MySQLdb.cursors").SSCursor)
         return self.connection.cursor()
 
     @contextmanager
@@ -91,11 +108,11 @@ def translated(
 ) -> Exception:
     """What a driver's error means; what is no driver's error stays as it is."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if "Error" not in names and not isinstance(error, OSError):
+    if not names & _DRIVERS and not isinstance(error, OSError):
         return error
     said = redact(" ".join(str(error).split()), secrets, longest=300)
-    sqlite = type(error).__module__ == "sqlite3" and _SQLITE_WRONG.search(str(error))
-    if names & _WRONG or sqlite:
+    known = _SAID.get(type(error).__module__.partition(".")[0])
+    if names & _WRONG or (known and known.search(str(error))):
         return ConfigurationError(
             f"{title} refuses the query: {said}", platform=platform, hint="Correct the query."
         )

@@ -1,4 +1,9 @@
-"""Files of the user's as something to query: DuckDB reads copies of them, in bounded memory."""
+"""Files of the user's as something to query: DuckDB reads copies of them, in bounded memory.
+
+Every file is copied whole to the temporary folder of the host (``TMPDIR``) before its first row is
+read, and all files of a run are there at once: JSON as Parquet, others as they are. Clients of
+object stores read from one end to the other, DuckDB looks at a file more than once.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_liftos.engine.objects import temporary_folder
+from airflow_provider_liftos.engine.objects import room, temporary_folder
 from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
-from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.engine.source_query import DUCKDB, Query
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms.duckdb import connect
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
 Opener = Callable[[], IO[bytes]]
 
-DUCKDB = Dialect(positional="?", named="${}")
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv",
     "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
@@ -82,6 +86,7 @@ def opened(
 
     Raises:
         ConfigurationError: a format is not known, formats differ, or a file is not of its format.
+        StagingError: this host has no room for the copies.
         Unavailable: a file cannot be read for now.
     """
     formats = {format_of(file.name, file_format) for file in files}
@@ -150,7 +155,7 @@ def _copied(
     """Copies on this host; of JSON, texts in Parquet: DuckDB would round its numbers."""
     path = Path(folder) / f"{number}-{Path(file.name).name.lower()}"
     try:
-        with file.open() as source:
+        with file.open() as source, room(folder, of=Path(file.name).name):
             if kind == "jsonl":
                 return _texts(_unpacked(file.name, source), path, file.name)
             with path.open("wb") as target:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_liftos.engine.source_query import Dialect, Query
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.hooks.liftos import LiftosHook
+from airflow_provider_liftos.hooks.source_dialects import dialect_of
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, Missing
 from airflow_provider_liftos.model.platform import (
     Availability,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _OURS = ("org_id", "is_mock", "quality")
 _SECRET = ("pass", "secret", "token", "key", "credential")
 _EMBEDDED = {"duckdb", "sqlite"}
-_DATABRICKS = Dialect(positional="?", named=":{}", quote="`")
 
 
 def declaration(name: str) -> Platform:
@@ -158,14 +158,12 @@ def statements(conn_id: str, platform: str) -> tuple[Remote, Dialect]:
         if connection.conn_type == "snowflake":
             from airflow_provider_liftos.hooks.snowflake_statements import SnowflakeStatements
 
-            dialect = Dialect(positional="%s", named="%({})s")
             made = SnowflakeStatements(
                 conn_id, title, platform, partial(_door, connection, platform)
             )
         elif connection.conn_type == "databricks":
             from airflow_provider_liftos.hooks.databricks_statements import DatabricksStatements
 
-            dialect = _DATABRICKS
             made = DatabricksStatements(connection, title, platform)
         else:
             raise ConfigurationError(
@@ -180,7 +178,7 @@ def statements(conn_id: str, platform: str) -> tuple[Remote, Dialect]:
             hint="Install the provider of that type.",
         ) from None
     made.check()
-    return made, dialect
+    return made, dialect_of(connection)
 
 
 def secrets(conn_id: str) -> Collection[Secret]:
@@ -274,28 +272,21 @@ def _opened(connection: Any, platform: str) -> tuple[Any, Dialect]:
     if connection.conn_type in _EMBEDDED:
         return _embedded(connection)
     hook = _hook(connection, platform)
-    if connection.conn_type == "databricks":
-        return hook.get_conn(), _DATABRICKS
-    positional = str(hook.placeholder)
-    named = "%({})s" if positional == "%s" else ":{}"
-    quote = "`" if connection.conn_type == "mysql" else hook.escape_word_format[0]
-    return hook.get_conn(), Dialect(positional=positional, named=named, quote=quote)
+    return hook.get_conn(), dialect_of(connection, hook)
 
 
 def _embedded(connection: Any) -> tuple[Any, Dialect]:
     """A file that is a database: opened for reading only, so that a wrong path makes none."""
-    from airflow_provider_liftos.engine.source_files import DUCKDB
-
     path = (connection.host or connection.schema or "").removeprefix(config.SHARED)
     if connection.conn_type == "duckdb":
         from airflow_provider_liftos.transforms.duckdb import connect
 
-        return connect(path, read_only=True), DUCKDB
+        return connect(path, read_only=True), dialect_of(connection)
     import sqlite3
     from pathlib import Path
 
     address = f"{Path(path).absolute().as_uri()}?mode=ro"
-    return sqlite3.connect(address, uri=True), Dialect()
+    return sqlite3.connect(address, uri=True), dialect_of(connection)
 
 
 def _hook(connection: Any, platform: str) -> Any:
@@ -325,6 +316,8 @@ def _hook(connection: Any, platform: str) -> Any:
             platform=platform,
         )
     hook._connection = plain  # noqa: SLF001  a constructor's argument, which not all hooks pass on
+    if connection.conn_type == "gcpbigquery":
+        hook.use_legacy_sql = False  # the hook's default, which quotes otherwise
     return hook
 
 

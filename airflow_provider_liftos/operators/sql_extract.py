@@ -46,10 +46,14 @@ class LiftosSqlExtractOperator(LiftosOperator):
     ``platform`` and ``conn_id``. The platform's name is yours, and begins with ``internal`` or
     ``offline``.
 
-    Either ``sql`` with ``conn_id``, a connection of Postgres, Snowflake, Databricks, DuckDB,
-    SQLite or any other database with a hook of Airflow, and ``parameters`` for placeholders of your
-    own in the driver's style; or ``path``, an ``ObjectStoragePath`` of a Parquet, CSV or JSONL
-    file, of a folder, or with ``*``. ``columns`` and what follows are the parts of ``Source``.
+    Either ``sql`` with ``conn_id``, a connection of Postgres, MySQL, Snowflake, Databricks, DuckDB,
+    SQLite, SQL Server, Oracle, BigQuery, Redshift, Trino or another database with a hook of
+    Airflow, and ``parameters`` for placeholders of your own in the driver's style (BigQuery's are
+    by name alone, Trino's and Redshift's by place); the query is put in parentheses, so it must be
+    one that may stand there. Redshift's driver holds a whole answer in memory, others a part. Or
+    ``path``, an ``ObjectStoragePath`` of a Parquet, CSV or JSONL file, of a folder, or with ``*``:
+    all files are copied to ``TMPDIR`` first. ``columns`` and what follows are the parts of
+    ``Source``.
 
     A run whose days are named (params, a partition, a backfill) brings these days. Without
     ``cursor`` every run does, with ``lookback_days`` days before its interval, or the ``last_days``

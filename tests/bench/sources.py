@@ -21,7 +21,7 @@ from airflow_provider_liftos.engine.manifest import Manifest
 from airflow_provider_liftos.engine.normalize import Normalizer
 from airflow_provider_liftos.engine.source import SourceReader
 from airflow_provider_liftos.engine.source_door import Door
-from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.engine.source_query import DUCKDB, PYFORMAT, Dialect, Query
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.hooks.source import declaration
 from airflow_provider_liftos.model.report import Level
@@ -114,7 +114,7 @@ def _opened(kind: str, path: Path):
         with source_files.opened([file], platform="internal", title="bench") as opened:
             yield opened
         return
-    dialect = source_files.DUCKDB if kind == "duckdb" else Dialect()
+    dialect = DUCKDB if kind == "duckdb" else Dialect()
     if kind == "duckdb":
         connection = connect(path, read_only=True)
     elif kind == "sqlite":
@@ -123,7 +123,7 @@ def _opened(kind: str, path: Path):
         import psycopg
 
         connection = psycopg.connect(os.environ["LIFTOS_BENCH_POSTGRES"])
-        dialect = Dialect(positional="%s", named="%({})s")
+        dialect = PYFORMAT
     door = Door(connection=connection, dialect=dialect, title=kind, platform="internal")
     yield door, Query(sql="SELECT * FROM t", dialect=dialect)
     door.close()

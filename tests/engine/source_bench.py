@@ -10,10 +10,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from airflow_provider_liftos.engine import source_files
 from airflow_provider_liftos.engine.source import SourceReader
 from airflow_provider_liftos.engine.source_door import Door
-from airflow_provider_liftos.engine.source_query import Query
+from airflow_provider_liftos.engine.source_query import DUCKDB, Query
 from airflow_provider_liftos.engine.staging import Staging
 from airflow_provider_liftos.model.secret import Secret
 from airflow_provider_liftos.model.source import Source
@@ -30,7 +29,7 @@ class Bench:
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone='UTC'")
         self.door = Door(
-            connection=self.connection, dialect=source_files.DUCKDB, title="shop",
+            connection=self.connection, dialect=DUCKDB, title="shop",
             platform="internal", secrets=[Secret("hunter22")],
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_liftos.engine.source_cursor import Reached
 from airflow_provider_liftos.engine.source_door import Door
-from airflow_provider_liftos.engine.source_query import Dialect, Query
+from airflow_provider_liftos.engine.source_query import PYFORMAT, Dialect, Query
 from airflow_provider_liftos.model.errors import ConfigurationError, Unavailable
 from airflow_provider_liftos.model.report import Window
 from airflow_provider_liftos.model.source import Source
@@ -135,13 +135,13 @@ def test_a_query_may_have_values_comments_and_a_semicolon_of_its_own(bench: Benc
 
 
 def test_percent_signs_mean_what_they_mean_without_values() -> None:
-    query = Query(sql="SELECT * FROM t WHERE n LIKE 'a%'", dialect=Dialect(positional="%s"))
+    query = Query(sql="SELECT * FROM t WHERE n LIKE 'a%'", dialect=PYFORMAT)
     assert query.select("1").text.count("'a%'") == 1
     bound = query.select('q."50%"', lambda mark: f'q."50%" > {mark(5)}')
     assert "LIKE 'a%%'" in bound.text
     assert bound.text.endswith('WHERE q."50%%" > %s')
     assert bound.parameters == (5,)
-    own = Query(sql="SELECT %s, '100%%'", parameters=[1], dialect=Dialect(positional="%s"))
+    own = Query(sql="SELECT %s, '100%%'", parameters=[1], dialect=PYFORMAT)
     assert own.select("1", lambda mark: mark(2)).text.startswith(
         "SELECT 1 FROM (\nSELECT %s, '100%%'"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_liftos.engine import source_files
 from airflow_provider_liftos.engine.source import SourceReader
 from airflow_provider_liftos.engine.source_cursor import Reached
-from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
+from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, StagingError
 from tests.engine.source_bench import Bench
 
 
@@ -156,3 +156,24 @@ def test_files_that_are_not_what_they_should_be_are_named(
 ) -> None:
     with pytest.raises(LiftosError, match=said):
         files.rows({"date": "d"}, **contents)
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"), [("a.csv", "0-a.csv"), ("a.jsonl", "0-a.jsonl.0.parquet")]
+)
+def test_no_room_for_a_copy_is_one_line_that_names_the_file_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, copy: str
+) -> None:
+    source, here = tmp_path / name, tmp_path / "here"
+    here.mkdir()
+    (here / copy).symlink_to("/dev/full")  # where every write finds no space left
+    source.write_text('{"d": "2026-11-03"}\n' * 1000)
+    monkeypatch.setattr(source_files, "temporary_folder", lambda: nullcontext(str(here)))
+    file = source_files.SourceFile(name=str(source), open=partial(source.open, "rb"))
+    with (
+        pytest.raises(StagingError, match=f"no room for a copy of {name}: .*{here}") as refused,
+        source_files.opened([file], platform="internal", title="files"),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+    assert "TMPDIR" in refused.value.hint
