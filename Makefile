@@ -11,7 +11,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[databricks,google-ads,http2,meta-sdk,postgres,snowflake]' --group dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[databricks,google-ads,http2,meta-sdk,postgres,s3,snowflake]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## from a fresh machine to published, audited rows; QUALITY=bad: a day that is stopped

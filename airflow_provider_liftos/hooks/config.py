@@ -364,7 +364,7 @@ def staging() -> Staging:
 
 
 def _object_store(url: str) -> Staging:
-    from airflow.sdk import ObjectStoragePath
+    from airflow.sdk import BaseHook, ObjectStoragePath
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     from airflow_provider_liftos.engine.staging import Staging
@@ -372,12 +372,14 @@ def _object_store(url: str) -> Staging:
 
     try:
         path = ObjectStoragePath(url)
+        if path.conn_id:  # of one that nobody made, S3's would make the host's own role, or nobody
+            BaseHook.get_connection(path.conn_id)
         fs = path.fs
     except (AirflowNotFoundException, ImportError, ValueError) as error:
         raise ConfigurationError(
             f"[liftos] staging_url with {url.partition('://')[0]}:// cannot be used: {error}",
-            hint="It is <scheme>://<connection>@<bucket>/<folder>; s3 needs"
-            " apache-airflow-providers-amazon[s3fs], gs apache-airflow-providers-google.",
+            hint="It is <scheme>://<connection>@<bucket>/<folder>; s3:// needs"
+            " airflow-provider-liftos[s3], gs:// [gcs], abfs:// [abfs].",
         ) from None
     # Names in manifests are for this file system, which does not know of connections.
     return Staging(fs.unstrip_protocol(path.path), fs)

@@ -21,12 +21,13 @@ def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryFileSystem:
     """A store as Airflow makes one of a connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_MY_STORE", "generic://")
     fs = MemoryFileSystem(global_store=False, skip_instance_cache=True)
     monkeypatch.setitem(_STORE_CACHE, "memory-my_store", ObjectStore("memory", "my_store", fs=fs))
     return fs
 
 
-@pytest.mark.parametrize("scheme", ["", "file://", "shared://"])
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "local://", "shared://"])
 def test_a_folder_is_used_as_it_is(url, tmp_path: Path, scheme: str) -> None:
     url(f"{scheme}{tmp_path}/staging")
     staging = config.staging()
@@ -45,9 +46,15 @@ def test_a_store_is_reached_by_the_connection_in_its_url(url, memory: MemoryFile
     assert staging.read_json(path) == {"a": 1}
 
 
+def test_s3_without_its_connection_is_one_clear_line(url) -> None:
+    url("s3://nobody_made_it@bucket/liftos")
+    with pytest.raises(ConfigurationError, match=r"s3:// cannot be used: .*nobody_made_it"):
+        config.staging()
+
+
 def test_a_scheme_that_no_provider_knows_is_one_clear_line(url) -> None:
-    url("s3://my_aws@bucket/liftos")
-    with pytest.raises(ConfigurationError, match=r"s3:// cannot be used: .*providers-amazon\[s3fs"):
+    url("gs://my_google@bucket/liftos")
+    with pytest.raises(ConfigurationError, match=r"gs:// cannot be used: .*gs:// \[gcs\]"):
         config.staging()
     url("nosuch://user:password@bucket/liftos")
     with pytest.raises(ConfigurationError) as caught:

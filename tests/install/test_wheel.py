@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -61,14 +62,65 @@ def test_it_resolves_at_the_versions_of_constraints_txt(wheel: Path, extra: str)
     assert resolve(wheel, extra, "--constraint", str(NEWEST.constraints))
 
 
-def resolve(wheel: Path, extra: str, *options: str) -> set[str]:
-    what = f"airflow-provider-liftos{f'[{extra}]' if extra else ''} @ {wheel.as_uri()}"
-    given = f"apache-airflow=={NEWEST.airflow}\n{what}\n"
+STORES = {
+    "s3": ("amazon", "s3fs"),
+    "gcs": ("google", "gcsfs"),
+    "abfs": ("microsoft-azure", "adlfs"),
+}
+"""A store's extra: Airflow's provider, and the file system that ``ObjectStoragePath`` imports."""
+
+
+@pytest.mark.parametrize("extra", STORES)
+def test_a_store_beside_all_else_has_its_file_system_at_the_versions_of_constraints_txt(
+    wheel: Path, extra: str
+) -> None:
+    provider, system = STORES[extra]
+    beside = f"postgres,snowflake,databricks,google-ads,{extra}"
+    resolved = versions(resolve(wheel, beside, "--constraint", str(NEWEST.constraints)))
+    locked = versions(NEWEST.constraints.read_text().splitlines())
+    name = f"apache-airflow-providers-{provider}"
+    assert (resolved[name], resolved[system]) == (locked[name], locked[system])
+
+
+BESIDE = {
+    "apache-airflow-providers-amazon[s3fs]": 9,
+    "apache-airflow-providers-celery": 3,
+    "apache-airflow-providers-cncf-kubernetes": 10,
+    "apache-airflow-providers-fab": 3,
+    "apache-airflow-providers-google": 22,
+    "apache-airflow-providers-microsoft-azure": 15,
+}
+"""What people have beside us, by the major version of today's release."""
+
+
+@pytest.mark.parametrize(("asked", "today"), BESIDE.items(), ids=BESIDE)
+def test_our_constraints_take_nothing_beside_us_back_to_old_releases(
+    asked: str, today: int
+) -> None:
+    """A resolver goes back for years, without a word, to a release that asks for less."""
+    found = versions(compiled(asked, "--constraint", str(NEWEST.constraints)))
+    assert int(found[asked.partition("[")[0]].partition(".")[0]) >= today
+    assert ("s3fs" in found) is ("s3fs" in asked)
+
+
+def compiled(requirement: str, *options: str) -> set[str]:
     output = uv(
         "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", "3.11",
-        *options, "-", given=given,
+        *options, "-", given=f"apache-airflow=={NEWEST.airflow}\n{requirement}\n",
     )  # fmt: skip
     return set(output.split("\n"))
+
+
+def versions(lines: Iterable[str]) -> dict[str, str]:
+    """Those for Python 3.11, by name."""
+    found = (line.partition(";") for line in lines if "==" in line)
+    kept = [line for line, _, marker in found if "'3.14'" not in marker or "< '3.14'" in marker]
+    return {name: version.strip() for name, _, version in (line.partition("==") for line in kept)}
+
+
+def resolve(wheel: Path, extra: str, *options: str) -> set[str]:
+    what = f"airflow-provider-liftos{f'[{extra}]' if extra else ''} @ {wheel.as_uri()}"
+    return compiled(what, *options)
 
 
 def bare(requirement: str) -> str:
