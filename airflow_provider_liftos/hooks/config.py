@@ -204,13 +204,17 @@ def _home() -> str:
 
 
 SHARED = "shared://"
+_FOLDERS = frozenset({"", "file", "local"})
+"""Schemes of folders of this host; without one it is a path."""
 
 
 def refuse_one_host(*, duckdb: bool = True) -> None:
     """ConfigurationError where tasks run on several hosts and our files would be on one.
 
     Not tolerated, because it would seem to work: limits and checkpoints would be of one host each.
-    ``duckdb`` says whether the warehouse is that of ``[liftos] duckdb_path``.
+    ``duckdb`` says whether the warehouse is that of ``[liftos] duckdb_path``. No connection is
+    looked up, DAG files are read too often for that: what is wrong with ``[liftos] state_conn_id``,
+    ``state_store`` says.
     """
     from airflow_provider_liftos.hooks.executors import of_several_hosts
 
@@ -219,14 +223,11 @@ def refuse_one_host(*, duckdb: bool = True) -> None:
         return
     if not text("state_conn_id"):
         _refuse_state_file(executor, text("state_url"))
-    staging_url = text("staging_url")
-    if "://" not in staging_url or staging_url.startswith("file://"):
-        raise _one_host(
-            executor,
-            "staging is a folder on one",
-            "Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
-            " shared://<path>, a folder that every host mounts.",
-        )
+    scheme, path = _parts(text("staging_url"))
+    if scheme in _FOLDERS:
+        raise _staging_here(executor)
+    if scheme == "shared":
+        _mounted("[liftos] staging_url", path)
     if duckdb:
         duckdb_file(text("duckdb_path"))
 
@@ -243,8 +244,37 @@ def refuse_at_parse(*, duckdb: bool = False) -> None:
         refuse_one_host(duckdb=duckdb)
 
 
+def _parts(url: str) -> tuple[str, str]:
+    """A URL's scheme in small letters, empty without one, and what follows it."""
+    scheme, found, rest = url.strip().partition("://")
+    return (scheme.lower(), rest) if found else ("", url)
+
+
+def _mounted(what: str, path: str) -> str:
+    """What stands behind ``shared://``: a whole path, and not that of everything."""
+    from os.path import normpath
+
+    from airflow_provider_liftos.model.errors import ConfigurationError
+
+    if not path.startswith("/") or not normpath(path).strip("/"):
+        raise ConfigurationError(
+            f"{what} is '{SHARED}{path}', which names no place below the root",
+            hint=f"Give the whole path that every host mounts, as in {SHARED}/mnt/liftos.",
+        )
+    return path
+
+
+def _staging_here(executor: str) -> Exception:
+    return _one_host(
+        executor,
+        "staging is a folder on one",
+        "Set [liftos] staging_url to an object store (s3://conn_id@bucket/folder), or to"
+        " shared://<path>, a folder that every host mounts.",
+    )
+
+
 def _refuse_state_file(executor: str, url: str) -> None:
-    if not url or url.startswith("sqlite"):
+    if url.strip().lower().partition(":")[0].partition("+")[0] in {"", "sqlite"}:
         raise _one_host(
             executor,
             "the state store is a file on one",
@@ -261,19 +291,21 @@ def _one_host(executor: str, what: str, hint: str) -> Exception:
 def duckdb_file(given: str) -> str:
     """A warehouse's path as DuckDB opens it.
 
-    ConfigurationError where it is a file on one of several hosts.
+    ConfigurationError where it is a file on one of several hosts, or ``shared://`` has no path.
     """
     from airflow_provider_liftos.hooks.executors import of_several_hosts
 
-    executor = of_several_hosts()
-    if executor and not given.startswith(SHARED):
+    scheme, path = _parts(given)
+    if scheme == "shared":
+        return _mounted("the DuckDB warehouse", path)
+    if executor := of_several_hosts():
         raise _one_host(
             executor,
             "the DuckDB warehouse is a file on one",
             "Name a connection of type postgres in [liftos] warehouse_conn_id, or set [liftos]"
             " duckdb_path to shared://<path>, a file that every host mounts with working locks.",
         )
-    return given.removeprefix(SHARED)
+    return given
 
 
 def duckdb_read_copy() -> str:
@@ -292,8 +324,11 @@ def duckdb_read_copy() -> str:
 
 
 def duckdb_path() -> str:
-    """Path of the default warehouse."""
-    return text("duckdb_path").removeprefix(SHARED) or f"{_home()}/liftos/warehouse.duckdb"
+    """Path of the default warehouse; ConfigurationError where ``shared://`` has none."""
+    scheme, path = _parts(text("duckdb_path"))
+    if scheme == "shared":
+        return _mounted("[liftos] duckdb_path", path)
+    return text("duckdb_path") or f"{_home()}/liftos/warehouse.duckdb"
 
 
 def state_store() -> StateStore:
@@ -356,11 +391,10 @@ def staging() -> Staging:
 
     refuse_one_host(duckdb=False)
     url = text("staging_url") or f"{_home()}/liftos/staging"
-    for scheme in ("file://", SHARED):
-        url = url.removeprefix(scheme)
-    if "://" not in url:
-        return Staging(url)
-    return _object_store(url)
+    scheme, path = _parts(url)
+    if scheme == "shared":
+        return Staging(_mounted("[liftos] staging_url", path))
+    return Staging(path) if scheme in _FOLDERS else _object_store(url)
 
 
 def _object_store(url: str) -> Staging:
@@ -368,6 +402,7 @@ def _object_store(url: str) -> Staging:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     from airflow_provider_liftos.engine.staging import Staging
+    from airflow_provider_liftos.hooks.executors import of_several_hosts
     from airflow_provider_liftos.model.errors import ConfigurationError
 
     try:
@@ -382,4 +417,7 @@ def _object_store(url: str) -> Staging:
             " airflow-provider-liftos[s3], gs:// [gcs], abfs:// [abfs].",
         ) from None
     # Names in manifests are for this file system, which does not know of connections.
-    return Staging(fs.unstrip_protocol(path.path), fs)
+    staging = Staging(fs.unstrip_protocol(path.path), fs)
+    if staging.is_local and (executor := of_several_hosts()):
+        raise _staging_here(executor)
+    return staging

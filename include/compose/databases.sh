@@ -3,8 +3,10 @@
 # their own, out of reach of Airflow's role and the other way round.
 set -eu
 
-psql --quiet -v ON_ERROR_STOP=1 -v "password=${LIFTOS_DB_PASSWORD}" \
+# The password is read from the environment by psql itself, not shown on its command line.
+psql --quiet -v ON_ERROR_STOP=1 \
   --username "${POSTGRES_USER}" --dbname "${POSTGRES_DB}" <<'SQL'
+\getenv password LIFTOS_DB_PASSWORD
 CREATE ROLE liftos LOGIN PASSWORD :'password';
 CREATE DATABASE liftos OWNER liftos;
 CREATE DATABASE warehouse OWNER liftos;

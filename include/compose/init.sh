@@ -4,15 +4,16 @@ set -euo pipefail
 
 airflow db migrate
 
-connect() {
-  if airflow connections get "$1" >/dev/null 2>&1; then
-    echo "$1 is there already; it stays as it is"
-  else
-    airflow connections add "$1" --conn-json "$2" >/dev/null
-    echo "$1 made"
-  fi
+# By a file that is gone afterwards: everybody who may list processes reads command lines. Those that
+# are there already stay as they are, and Airflow says so.
+umask 077
+connections="$(mktemp --suffix=.json)"
+trap 'rm -f "${connections}"' EXIT
+cat > "${connections}" <<END
+{
+  "liftos_meta_default": ${LIFTOS_META_CONNECTION},
+  "liftos_google_ads_default": ${LIFTOS_GOOGLE_ADS_CONNECTION},
+  "liftos_tiktok_default": ${LIFTOS_TIKTOK_CONNECTION}
 }
-
-connect liftos_meta_default "${LIFTOS_META_CONNECTION}"
-connect liftos_google_ads_default "${LIFTOS_GOOGLE_ADS_CONNECTION}"
-connect liftos_tiktok_default "${LIFTOS_TIKTOK_CONNECTION}"
+END
+airflow connections import "${connections}"

@@ -9,10 +9,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 import yaml
 
@@ -24,6 +28,8 @@ from airflow_provider_liftos.sandbox import Sandbox
 from airflow_provider_liftos.sandbox.cli import _split
 from airflow_provider_liftos.state.keyring import KeyRing
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
+from tests.conftest import skip_unless_required
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "include" / "compose"
@@ -35,8 +41,10 @@ RUNNING = {"scheduler", "triggerer", "worker"}
 CONNECTIONS = ("LIFTOS_META_CONNECTION", "LIFTOS_GOOGLE_ADS_CONNECTION", "LIFTOS_TIKTOK_CONNECTION")
 PASSWORDS = ("POSTGRES_PASSWORD", "LIFTOS_DB_PASSWORD", "REDIS_PASSWORD")
 
+KEY_BYTES = {"FERNET_KEY": 32, "JWT_SECRET": 64, "API_SECRET_KEY": 32, "LIFTOS_CREDENTIAL_KEYS": 32}
+
 KEYS = {"build", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
-        "ports", "restart", "stop_grace_period", "volumes"}  # fmt: skip
+        "ports", "pull_policy", "restart", "stop_grace_period", "volumes"}  # fmt: skip
 OF_CELERY = {"celery", "celery_broker_transport_options"}
 """Sections that Airflow knows only with Celery's provider."""
 
@@ -51,9 +59,8 @@ def new_env() -> dict[str, str]:
     return {key: shlex.split(value)[0] for key, _, value in (line.partition("=") for line in lines)}
 
 
-def filled(value: str) -> str:
+def filled(value: str, env: Mapping[str, str]) -> str:
     """A value as compose fills it in."""
-    env = new_env()
     return re.sub(r"\$\{(\w+)[^}]*\}", lambda found: env[found[1]], value)
 
 
@@ -105,6 +112,18 @@ def test_who_is_waited_for_can_be_waited_for(name: str) -> None:
             assert SERVICES[target]["restart"] == "no"
 
 
+def test_what_is_built_is_built_once_before_anything_starts_and_never_pulled() -> None:
+    """Compose builds all at once: two services that build one image get in each other's way."""
+    built = {name: service["image"] for name, service in SERVICES.items() if "build" in service}
+    assert list(built) == ["init"]
+    users = {name for name, service in SERVICES.items() if service["image"] == built["init"]}
+    assert users == {*AIRFLOW, "sandbox", "init"}
+    for name in users:
+        assert SERVICES[name]["pull_policy"] == "never"
+        if name != "init":  # so a service that is started alone has it built, too
+            assert "init" in SERVICES[name]["depends_on"]
+
+
 @each
 def test_images_are_pinned(name: str) -> None:
     image, _, tag = SERVICES[name]["image"].rpartition(":")
@@ -153,13 +172,21 @@ def test_every_variable_is_in_the_example_and_the_other_way_round() -> None:
 
 def test_fresh_keys_differ_and_fit() -> None:
     one, other = new_env(), new_env()
-    for key in ("FERNET_KEY", "JWT_SECRET", "API_SECRET_KEY", "LIFTOS_CREDENTIAL_KEYS"):
-        assert len(base64.urlsafe_b64decode(one[key])) == 32
+    for key, size in KEY_BYTES.items():
+        assert len(base64.urlsafe_b64decode(one[key])) == size
         assert one[key] != other[key]
     assert len({one[key] for key in PASSWORDS}) == len(PASSWORDS)
     for key in PASSWORDS:
         assert re.fullmatch(r"[A-Za-z0-9]{30,}", one[key])
         assert one[key] != other[key]
+
+
+def test_the_secret_of_tokens_is_as_long_as_their_algorithm_asks() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jwt.encode(
+            {}, new_env()["JWT_SECRET"], algorithm="HS512"
+        )  # what Airflow takes for a secret
 
 
 def test_tokens_are_sealed_everywhere_with_the_key_of_the_environment() -> None:
@@ -197,8 +224,9 @@ def test_every_option_of_celery_exists() -> None:
 
 
 def test_all_hosts_reach_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = new_env()
     for key, value in COMPOSE["x-airflow"]["environment"].items():
-        monkeypatch.setenv(key, filled(value))
+        monkeypatch.setenv(key, filled(value, env))
     config.refuse_one_host(duckdb=False)
     assert config.text("warehouse_conn_id") == "liftos_warehouse"
     assert config.text("state_url").startswith("postgresql://liftos:")
@@ -236,7 +264,6 @@ def test_connections_use_fields_of_the_form(variable: str) -> None:
     assert connection["host"] == f"http://sandbox:8650/{platform}"
     assert connection["extra"]["allow_insecure"] is True
     assert SERVICES["init"]["environment"][variable] == f"${{{variable}:?}}"
-    assert f'connect liftos_{platform}_default "${{{variable}}}"' in (FILES / "init.sh").read_text()
 
 
 @pytest.mark.parametrize("variable", CONNECTIONS)
@@ -283,15 +310,132 @@ def test_scripts_can_be_read_by_their_shell(script: Path) -> None:
     assert os.access(script, os.X_OK)
 
 
-def test_compose_itself_accepts_it(tmp_path: Path) -> None:
-    docker = shutil.which("docker")
-    known = docker and subprocess.run(
-        [docker, "compose", "version"], capture_output=True, check=False
-    )
-    if not docker or not known or known.returncode:
-        pytest.skip("there is no docker compose here")
-    env = tmp_path / "env"
-    env.write_text("".join(f"{key}='{value}'\n" for key, value in new_env().items()))
+def program(folder: Path, name: str, script: str) -> dict[str, str]:
+    """An environment in which a command is this script."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return {"PATH": f"{path.parent}:{os.environ['PATH']}", "HOME": str(folder)}
+
+
+def test_connections_are_made_without_a_secret_on_a_command_line(tmp_path: Path) -> None:
+    """And nothing of them is left on the disk."""
+    env = program(tmp_path, "airflow", 'echo "$@" >>said; [ "$1" = db ] || cat "$3" >made.json')
+    given = {name: new_env()[name] for name in CONNECTIONS}
     subprocess.run(
-        [docker, "compose", "--env-file", str(env), "config", "--quiet"], cwd=ROOT, check=True
+        ["bash", str(FILES / "init.sh")],
+        cwd=tmp_path, env={**env, **given, "TMPDIR": str(tmp_path)}, check=True,
+    )  # fmt: skip
+    said = (tmp_path / "said").read_text().splitlines()
+    [migrated, (*imported, file)] = [line.split() for line in said]
+    assert (migrated, imported) == (["db", "migrate"], ["connections", "import"])
+    assert not Path(file).exists()
+    assert file.endswith(".json"), "by this Airflow knows what it is"
+    assert json.loads((tmp_path / "made.json").read_text()) == {
+        f"liftos_{name.split('_', 1)[1].removesuffix('_CONNECTION').lower()}_default": json.loads(
+            one
+        )
+        for name, one in given.items()
+    }
+
+
+def test_databases_get_their_password_without_showing_it(tmp_path: Path) -> None:
+    env = program(tmp_path, "psql", 'echo "$@" >said; cat >statements')
+    given = {"LIFTOS_DB_PASSWORD": "hush", "POSTGRES_USER": "airflow", "POSTGRES_DB": "airflow"}
+    subprocess.run(
+        ["sh", str(FILES / "databases.sh")], cwd=tmp_path, env={**env, **given}, check=True
     )
+    for name in ("said", "statements"):
+        assert "hush" not in (tmp_path / name).read_text()
+    assert "\\getenv password LIFTOS_DB_PASSWORD\n" in (tmp_path / "statements").read_text()
+
+
+def test_redis_asks_for_its_password_and_does_not_show_it(tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        skip_unless_required("redis", "there is no redis-server here")
+    port = free_port()
+    here = f"--port {port} --bind 127.0.0.1 --dir {tmp_path} --logfile log"
+    env = program(tmp_path, "docker-entrypoint.sh", f'echo "$@" >said; exec "$@" {here}')
+    password = new_env()["REDIS_PASSWORD"]
+    command = [part.replace("$$", "$") for part in SERVICES["redis"]["command"]]
+    given = {**env, "REDIS_PASSWORD": password}
+    with subprocess.Popen(command, cwd=tmp_path, env=given) as server:
+        try:
+            assert until(lambda: asked(port, password, "ping")) == "PONG"
+            assert "NOAUTH" in asked(port, "", "ping")
+            assert asked(port, password, "config get appendonly").split() == ["appendonly", "yes"]
+            assert (tmp_path / "said").read_text() == "redis-server -\n"
+        finally:
+            server.terminate()
+
+
+def asked(port: int, password: str, question: str) -> str:
+    done = subprocess.run(
+        ["redis-cli", "-p", str(port), *question.split()],
+        env={"PATH": os.environ["PATH"], **({"REDISCLI_AUTH": password} if password else {})},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def until(seen: Callable[[], str], patience: float = 60.0) -> str:
+    end = time.monotonic() + patience
+    while not (found := seen()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def compose(tmp_path: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """``config`` of Compose, or of its first edition, which knows no name of the whole."""
+    asked = [["docker", "compose"], ["docker-compose"]]
+    found = [one for one in asked if shutil.which(one[0]) and runs([*one, "version"])]
+    if not found:
+        skip_unless_required("compose", "there is neither docker compose nor docker-compose here")
+    file, settings = tmp_path / "docker-compose.yaml", tmp_path / "settings"
+    old = found[0] == ["docker-compose"]
+    file.write_text(re.sub(r"^name: .*$", "", TEXT, flags=re.MULTILINE) if old else TEXT)
+    settings.write_text("".join(f"{key}='{value}'\n" for key, value in env.items()))
+    options = ["--project-directory", str(ROOT), "--env-file", str(settings), "--file", str(file)]
+    return subprocess.run(
+        [*found[0], *options, "config"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def runs(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def published(port: str | dict[str, Any]) -> str:
+    """A port as both editions show it: a text, or its parts."""
+    if isinstance(port, dict):
+        return f"{port['host_ip']}:{port['published']}:{port['target']}"
+    return port.removesuffix("/tcp")
+
+
+def test_compose_itself_accepts_it(tmp_path: Path) -> None:
+    env = new_env()
+    done = compose(tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert set(services) == set(SERVICES)
+    ports = {
+        name: [published(port) for port in service["ports"]]
+        for name, service in services.items()
+        if service.get("ports")
+    }
+    assert ports == {"api-server": ["127.0.0.1:8080:8080"], "sandbox": ["127.0.0.1:8650:8650"]}
+    assert [name for name, service in services.items() if service.get("build")] == ["init"]
+    for name, service in SERVICES.items():
+        expected = {
+            key: filled(value, env) for key, value in service.get("environment", {}).items()
+        }
+        assert (services[name].get("environment") or {}) == expected, name
+
+
+def test_compose_itself_refuses_to_start_without_keys_and_passwords(tmp_path: Path) -> None:
+    done = compose(tmp_path, {})
+    assert done.returncode != 0
+    assert any(name in done.stderr for name in (*KEY_BYTES, *PASSWORDS, *CONNECTIONS)), done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_TASK_ID
+from airflow.sdk.io.store import _STORE_CACHE, ObjectStore
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_liftos.hooks import config
 from airflow_provider_liftos.model.errors import ConfigurationError
@@ -34,7 +36,9 @@ def test_several_hosts_refuse_staging_in_a_local_folder(monkeypatch: pytest.Monk
         config.refuse_one_host()
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/staging", "shared:///mnt/staging"])
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/staging", "shared:///mnt/staging", "SHARED:///mnt/staging"]
+)
 def test_several_hosts_take_what_all_of_them_reach(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
@@ -52,6 +56,37 @@ def test_several_hosts_refuse_a_warehouse_in_a_local_file(monkeypatch: pytest.Mo
     monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "shared:///mnt/staging")
     with pytest.raises(ConfigurationError, match="DuckDB warehouse is a file on one"):
         config.refuse_one_host()
+
+
+def test_several_hosts_refuse_a_store_that_is_a_folder_by_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only its file system tells, when a task asks for it: any scheme can be given to any."""
+    store = ObjectStore("s3", "lake", fs=LocalFileSystem())
+    monkeypatch.setitem(_STORE_CACHE, "s3-lake", store)
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", "aws://")
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", "aws://")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", "s3://lake@bucket/staging")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    assert config.staging().is_local
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", CELERY)
+    with pytest.raises(ConfigurationError, match="staging is a folder on one"):
+        config.staging()
+
+
+@pytest.mark.parametrize("executor", ["LocalExecutor", CELERY])
+@pytest.mark.parametrize("url", ["shared://", "shared:///", "shared://relative"])
+def test_a_shared_place_has_a_whole_path(
+    monkeypatch: pytest.MonkeyPatch, executor: str, url: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STATE_URL", "postgresql://db/liftos")
+    monkeypatch.setenv("AIRFLOW__LIFTOS__STAGING_URL", url)
+    monkeypatch.setenv("AIRFLOW__LIFTOS__DUCKDB_PATH", url)
+    for place in (config.staging, config.duckdb_path, lambda: config.duckdb_file(url)):
+        with pytest.raises(ConfigurationError, match="names no place below the root"):
+            place()
 
 
 def test_several_hosts_refuse_a_connection_to_a_state_store_in_a_file(

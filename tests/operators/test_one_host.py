@@ -16,11 +16,28 @@ from airflow_provider_liftos.pipelines import PlatformPipeline
 
 DAGS = sorted((Path(__file__).parents[2] / "dags").glob("*.py"))
 FIT = {"STATE_URL": "postgresql://db/liftos", "STAGING_URL": "s3://lake@bucket/staging"}
+STATE_HERE = "CeleryExecutor runs tasks on several hosts, but the state store is a file on one"
+STAGING_HERE = "CeleryExecutor runs tasks on several hosts, but staging is a folder on one"
+NOWHERE = "names no place below the root"
 UNFIT = [
-    ({}, "CeleryExecutor runs tasks on several hosts, but the state store is a file on one"),
-    ({"STATE_URL": FIT["STATE_URL"]}, "staging is a folder on one"),
-    ({"STATE_URL": FIT["STATE_URL"], "STAGING_URL": "here/staging"}, "staging is a folder on one"),
+    ({}, STATE_HERE),
+    ({"STATE_URL": FIT["STATE_URL"]}, STAGING_HERE),
+    ({**FIT, "STAGING_URL": "local:///tmp/x"}, STAGING_HERE),
+    ({**FIT, "STAGING_URL": "shared://"}, NOWHERE),
 ]
+WRITTEN = [
+    *(({**FIT, "STATE_URL": url}, STATE_HERE) for url in (
+        "sqlite:////tmp/state.db", "SQLite:////tmp/state.db", "sqlite+pysqlite:////tmp/state.db",
+    )),
+    *(({**FIT, "STAGING_URL": url}, STAGING_HERE) for url in (
+        "here/staging", "/tmp/x", "file:///tmp/x", "FILE:///tmp/x", "file:/tmp/x",
+        "local:///tmp/x", "Local:///tmp/x", " file:///tmp/x",
+    )),
+    *(({**FIT, "STAGING_URL": url}, NOWHERE) for url in (
+        "shared://", "shared:///", "shared:////", "shared:///mnt/..", "shared://relative",
+        "Shared://relative", "shared://./relative",
+    )),
+]  # fmt: skip
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
@@ -40,6 +57,19 @@ def test_every_dag_file_is_refused_when_it_is_read(
     with pytest.raises(ConfigurationError, match=said) as refused:
         runpy.run_path(str(file))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("given", "said"), WRITTEN)
+def test_however_it_is_written_a_pipeline_is_refused_when_it_is_read_and_its_task_when_it_starts(
+    monkeypatch: pytest.MonkeyPatch, liftos, given: dict[str, str], said: str
+) -> None:
+    settings(monkeypatch, given)
+    with pytest.raises(ConfigurationError, match=said):
+        PlatformPipeline("meta", warehouse_conn_id="warehouse")
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_TASK_ID, "plan")
+    task = LiftosPlanOperator(task_id="plan", platform="meta")
+    with pytest.raises(AirflowFailException, match=said):
+        task.execute(liftos.context(task.task_id))
 
 
 @pytest.mark.parametrize("file", DAGS, ids=lambda file: file.stem)
