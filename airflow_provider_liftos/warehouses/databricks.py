@@ -27,7 +27,11 @@ from airflow_provider_liftos.warehouses.databricks_session import (
     DatabricksServer,
     DatabricksSession,
 )
-from airflow_provider_liftos.warehouses.databricks_sql import CAPABILITIES, LONGEST_NAME
+from airflow_provider_liftos.warehouses.databricks_sql import (
+    CAPABILITIES,
+    LONGEST_NAME,
+    REFUSED_IN_NAMES,
+)
 from airflow_provider_liftos.warehouses.full_disk import temporary_folder
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
@@ -83,9 +87,9 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         """Create schemas, tables, the volume and missing columns, and bring the views up to date.
 
         Raises:
-            ConfigurationError: a schema's name is too long.
+            ConfigurationError: a schema's name is none that Unity Catalog keeps.
         """
-        check_schemas(self.layout, LONGEST_NAME)
+        check_schemas(self.layout, LONGEST_NAME, refused=REFUSED_IN_NAMES, lower=True)
         with self._server.session() as session:
             if self._plan(session):
                 with self._turns(Turn((self.layout.schema, "migration"))):

@@ -13,6 +13,8 @@ from airflow_provider_liftos.warehouses.widening import widens_on_delta
 
 LONGEST_NAME = 255
 """Characters of a name of schema, table or column."""
+REFUSED_IN_NAMES = "./ "
+"""Characters that Unity Catalog takes in no name of an object; it keeps all in lower case."""
 
 # Decimals have 38 digits at most, and a quotient of two of them is rounded before it can be cut: so
 # amounts are counted in millionths, as whole numbers of at most 2 x 10^18 x 10^18, and divided by
@@ -48,6 +50,7 @@ CAPABILITIES = Capabilities(
     digest="sum(CAST(xxhash64({columns}) AS decimal(38,0)))",
     quote="`",
     backslash=True,
+    joined=True,
     json_rows="SELECT explode(from_json(?, 'array<array<string>>')) AS r",
     replace="INSERT INTO {table} REPLACE WHERE {condition} {query}",
     columns="SELECT column_name FROM information_schema.columns"

@@ -8,16 +8,43 @@ from airflow_provider_liftos.warehouses.contract import Layout
 _SHOWN = 40
 
 
-def check_schemas(layout: Layout, longest: int, unit: str = "characters") -> None:
-    """Refuse what the engine would cut or choke on; ``unit`` is characters or bytes.
+def check_schemas(
+    layout: Layout,
+    longest: int,
+    unit: str = "characters",
+    *,
+    refused: str = "",
+    lower: bool = False,
+) -> None:
+    """Refuse what the engine would cut, keep under another name, or choke on.
+
+    ``unit`` is characters or bytes; ``refused`` are characters that the engine does not take, and
+    ``lower`` says that it keeps names in lower case, so that others would not be found again.
 
     Raises:
-        ConfigurationError: a name is too long, or holds the character NUL.
+        ConfigurationError: a name is none that the engine keeps.
     """
     for name in (layout.schema, layout.audit_schema):
-        shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
-        size = len(name.encode()) if unit == "bytes" else len(name)
-        if size > longest:
-            raise ConfigurationError(f"schema {shown} is longer than {longest} {unit}")
-        if "\x00" in name:
-            raise ConfigurationError(f"schema {shown} holds the character NUL")
+        kept = layout.capabilities.kept(name)
+        size = len(kept.encode()) if unit == "bytes" else len(kept)
+        if not name:
+            why = "has no name"
+        elif size > longest:
+            why = f"is longer than {longest} {unit}"
+        elif found := [char for char in name if not char.isprintable() or char in refused]:
+            why = f"holds the character {_shown(found[0])}"
+        elif lower and name != name.lower():
+            why = f"is kept as {_cut(name.lower())!r}: write it so"
+        else:
+            continue
+        raise ConfigurationError(
+            f"schema {_cut(name)!r} {why}, by the rules of {layout.capabilities.name}"
+        )
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+
+
+def _shown(char: str) -> str:
+    return "NUL" if char == "\x00" else repr(char)
