@@ -8,14 +8,15 @@ leases of the state store, and Delta Lake itself refuses the second of two that 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -46,10 +47,27 @@ log = logging.getLogger(__name__)
 VOLUME = "load_files"
 """The volume of the audit schema through which files travel, unless another one is named."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sizes(Sizes):
+    """Fewer slices are published at once than loaded: their values are in the statements.
+
+    A statement takes 256 of them, and asks eleven for a slice, more where days are left out.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """Slices that one unit publishes."""
+        return _AT_ONCE if self.together else 1
+
+
+_AT_ONCE = 20
 # Rates are replaced by one statement a year, which so need not fit a larger one.
-_SIZES = Sizes(rows=4_000_000, slices=400, years=1)
-# A turn is renewed before every statement; one statement must not take longer.
+_SIZES = _Sizes(rows=4_000_000, slices=400, years=1, together=200_000, lanes=4)
+# Turns are renewed before a statement, unless they have just been: a unit has many, and small
+# statements. One statement must not take longer than what is then left of them.
 _LEASE_SECONDS = 300.0
+_FRESH_SECONDS = 30.0
 _LEFT_BEHIND = 86_400  # seconds after which nobody will come back for the files of a load
 _PLACE = re.compile(r"load_(\d+)_[0-9a-f]{16}/?")
 _CREATED = re.compile(r"CREATE TABLE IF NOT EXISTS (`[^`]+`\.`([^`]+)`)")
@@ -82,6 +100,8 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
         self._volume = volume.rstrip("/")
         self._wait = wait
         self._clock = clock
+        self._shared: dict[tuple[int, str], _Shared] = {}
+        self._sharing = threading.Lock()
 
     def prepare(self) -> None:
         """Create schemas, tables, the volume and missing columns, and bring the views up to date.
@@ -175,9 +195,9 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
     def _turns(self, *turns: Turn) -> Iterator[Callable[[], None]]:
         """Hold them; what it gives makes sure, before every statement, that they are still held.
 
-        There are no shared leases: a load is held by one at a time, so that nobody replaces it
-        while it is published. A platform's is left out; it keeps away who settles its days, and
-        Delta Lake refuses the second of two that change the same rows.
+        There are no shared leases: a load is held by one process at a time, whose threads share it,
+        so that nobody replaces it while it is published. A platform's is left out; it keeps away
+        who settles its days, and Delta Lake refuses the second of two that change the same rows.
         """
         held: list[tuple[str, int]] = []
         leases = self._leases
@@ -185,30 +205,52 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
             yield lambda: None
             return
 
-        def keep() -> None:
-            for name, token in held:
-                if not leases.renew(name, token, _LEASE_SECONDS):
-                    raise WarehouseError(
-                        f"Another writer took the turn {name!r}, since a statement took longer"
-                        f" than {_LEASE_SECONDS:g} s.",
-                        hint="What is published is whole; run the task again.",
-                    )
+        renewed = self._clock()
 
-        holder = f"{socket.gethostname()}/{threading.get_ident()}/{secrets.token_hex(4)}"
+        def keep() -> None:
+            nonlocal renewed
+            if 0 <= (now := self._clock()) - renewed < _FRESH_SECONDS:
+                return
+            for name, token in held:
+                _renew(leases, name, token)
+            renewed = now
+
         try:
             with ExitStack() as opened:
                 for turn in turns:
                     if not turn.shared or turn.names[0] == self.layout.audit_schema:
                         name = "|".join(("databricks", self._server.label, *turn.names))
-                        token = opened.enter_context(
-                            leases.held(name, ttl=_LEASE_SECONDS, wait=self._wait, holder=holder)
-                        )
-                        held.append((name, token))
+                        take = self._joined if turn.shared else self._held
+                        held.append((name, opened.enter_context(take(leases, name))))
                 yield keep
         except Unavailable as error:
             raise WarehouseError(
                 f"Databricks cannot be written now: {error}", hint="Run the task again."
             ) from error
+
+    def _held(self, leases: Leases, name: str) -> AbstractContextManager[int]:
+        holder = f"{socket.gethostname()}/{threading.get_ident()}/{secrets.token_hex(4)}"
+        return leases.held(name, ttl=_LEASE_SECONDS, wait=self._wait, holder=holder)
+
+    @contextmanager
+    def _joined(self, leases: Leases, name: str) -> Iterator[int]:
+        """A lease that several threads hold as one; the last of them gives it back."""
+        key = (os.getpid(), name)
+        with self._sharing:
+            shared = self._shared.setdefault(key, _Shared())
+            if not shared.holders:
+                shared.token = shared.opened.enter_context(self._held(leases, name))
+            else:
+                _renew(leases, name, shared.token)  # it may have been taken long ago
+            shared.holders += 1
+        try:
+            yield shared.token
+        finally:
+            with self._sharing:
+                shared.holders -= 1
+                if not shared.holders:
+                    del self._shared[key]
+                    shared.opened.close()
 
     @contextmanager
     def _carry(self, near: Sequence[LocalSlice]) -> Iterator[Sequence[LocalSlice]]:
@@ -254,6 +296,24 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
                     session.execute(f"REMOVE {CAPABILITIES.text(path)}")
         except WarehouseError as error:
             log.warning("Files of a load stay in the volume %s: %s", self._volume, error.message)
+
+
+def _renew(leases: Leases, name: str, token: int) -> None:
+    if not leases.renew(name, token, _LEASE_SECONDS):
+        raise WarehouseError(
+            f"Another writer took the turn {name!r}, since a statement took longer than"
+            f" {_LEASE_SECONDS - _FRESH_SECONDS:g} s.",
+            hint="What is published is whole; run the task again.",
+        )
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A lease of several threads."""
+
+    holders: int = 0
+    token: int = 0
+    opened: ExitStack = field(default_factory=ExitStack)
 
 
 def _listed(session: DatabricksSession, folder: str) -> list[str]:

@@ -227,7 +227,8 @@ def _newer_rows(job: Job, where: Predicate) -> Asking[set[date]]:
     others = Predicate(
         sql=f"{ident('as_of')} > ? AND {ident('load_id')} <> ?", params=(job.as_of, job.load_id)
     )
-    rows = yield job.question(f"DISTINCT {ident('date')}", table, where & others)
+    day = ident("date")
+    rows = yield job.question(day, table, where & others, tail=f" GROUP BY {day}")
     return {day for (day,) in rows}
 
 

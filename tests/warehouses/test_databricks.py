@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ from airflow_provider_liftos.model.errors import ConfigurationError, WarehouseEr
 from airflow_provider_liftos.sandbox.databricks import DatabricksSandbox
 from airflow_provider_liftos.state.leases import Leases
 from airflow_provider_liftos.state.store import StateStore
-from airflow_provider_liftos.transforms.rates import Rate
+from airflow_provider_liftos.warehouses.sql import Turn
 from tests.warehouses import databricks_server
 from tests.warehouses.databricks_server import Asked, warehouse_at
 from tests.warehouses.staging import (
@@ -34,9 +32,6 @@ from tests.warehouses.staging import (
 )
 
 HOUR = 3600.0
-EXPECTED = Path(__file__).with_name("databricks_statements.sql")
-# What only the connector and Unity Catalog know, and sqlglot does not.
-NOT_PARSED = re.compile(r"PUT |REMOVE |CREATE VOLUME ")
 HASTY = {"_retry_stop_after_attempts_count": 1, "_retry_stop_after_attempts_duration": 1.0}
 
 
@@ -50,12 +45,6 @@ def sandbox(warehouse: Asked) -> Iterator[DatabricksSandbox]:
     yield warehouse.sandbox
     warehouse.sandbox.revive()
     warehouse.sandbox.lakehouse.watch = None
-
-
-def plain(sql: str) -> str:
-    """Without what is another one each time."""
-    sql = re.sub(r"PUT '[^']*/", "PUT '/folder/", sql)
-    return re.sub(r"/load_files/load_\d+_[0-9a-f]{16}/", "/load_files/<attempt>/", sql)
 
 
 def spend(warehouse: Any) -> list[tuple]:
@@ -73,38 +62,6 @@ def entities(lab: Lab, load: int, *rows: tuple[str, str]) -> Any:
     )  # fmt: skip
     lab.warehouse.load(manifest(done, load_id=f"e{load}"))
     return done
-
-
-def test_what_is_sent_and_in_which_order(lab, sandbox):
-    lab.publish(report_slice(), both("5"))
-    lab.warehouse.publish(entities(lab, 1, ("a", "x")), "e1", ORG, NOON)
-    sent = "\n".join(f"{plain(sql)};" for sql in sandbox.seen) + "\n"
-    if not EXPECTED.exists():
-        EXPECTED.write_text(sent)
-    assert sent == EXPECTED.read_text()
-
-
-def test_all_that_is_sent_is_databricks_sql(own_databricks, tmp_path):
-    import sqlglot
-    from sqlglot import exp
-
-    made = warehouse_at(own_databricks)
-    lab = Lab(tmp_path, made)
-    lab.publish(report_slice(), both("5"))
-    made.publish(entities(lab, 1, ("a", "x")), "e1", ORG, NOON)
-    made.replace_rates(
-        [Rate(day=DAY1, currency="USD", rate=Decimal("1.1"), published=DAY1)], ORG, NOON
-    )
-    made.settle(ORG, "meta", 28, NOON)
-    made.discard("nothing")
-    kinds = set()
-    for sql in own_databricks.seen:
-        if not NOT_PARSED.match(sql):
-            tree = sqlglot.parse_one(sql, read="databricks")
-            kinds.add(type(tree))
-            assert len(list(tree.find_all(exp.Placeholder))) <= 255
-    assert kinds >= {exp.Insert, exp.Merge, exp.Copy, exp.Create, exp.Select, exp.Delete}
-    assert exp.Command not in kinds, "sqlglot knows what it means"
 
 
 def _report(lab: Lab) -> tuple[Any, Callable[[], Any], Callable[[], list]]:
@@ -361,7 +318,8 @@ def test_publishers_of_one_account_take_turns(lab, sandbox, tmp_path):
 def test_who_has_lost_its_turn_writes_no_more(lab, sandbox, tmp_path, monkeypatch):
     store = StateStore(f"sqlite:///{tmp_path / 'state.db'}")
     leases = Leases(store, ORG)
-    made = warehouse_at(sandbox, leases)
+    now = iter(range(1_000_000, 9_000_000, 31))
+    made = warehouse_at(sandbox, leases, clock=lambda: float(next(now)))
     lab.publish(report_slice(), both("5"))
     done = lab.staged(report_slice(), both("6"), load_id="b", as_of=NOON + HOUR)
     made.load(manifest(done, load_id="b"))
@@ -371,6 +329,25 @@ def test_who_has_lost_its_turn_writes_no_more(lab, sandbox, tmp_path, monkeypatc
         made.publish(done, "b", ORG, NOON)
     assert spend(made)[0][1:] == (5, "load-1")
     store.close()
+
+
+def test_turns_that_have_just_been_renewed_are_not_renewed_again(lab, sandbox, leases, monkeypatch):
+    now = NOON
+    made = warehouse_at(sandbox, leases, clock=lambda: now)
+    done = lab.staged(report_slice(), both("6"))
+    renewed: list[str] = []
+    renew = leases.renew
+    monkeypatch.setattr(
+        leases, "renew", lambda name, *rest: renewed.append(name) or renew(name, *rest)
+    )
+    made.load(manifest(done))
+    made.publish(done, "load-1", ORG, NOON)
+    assert renewed == []
+    with made._turns(Turn(("liftos", "x"))) as keep:
+        for passed, times in ((29.9, 0), (0.1, 1), (29.9, 1), (30, 2), (-3_600, 3)):
+            now += passed
+            keep()
+            assert len(renewed) == times
 
 
 def test_the_hook_of_airflow_opens_it(sandbox, lab, tmp_path, monkeypatch):

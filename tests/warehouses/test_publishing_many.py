@@ -108,7 +108,7 @@ def units(lab, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return seen
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake"])
+@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake", "databricks"])
 def test_small_slices_go_together_up_to_so_many_rows(lab, units, monkeypatch):
     list(each(lab, loaded(lab)))
     sizes = replace(lab.warehouse._sizes, together=3, seconds=60, lanes=1)
@@ -119,7 +119,7 @@ def test_small_slices_go_together_up_to_so_many_rows(lab, units, monkeypatch):
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake"])
+@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake", "databricks"])
 def test_slices_beside_a_bad_one_go_one_by_one(lab, units):
     cuts = loaded(lab)
     administer(lab.warehouse, "DELETE FROM liftos_audit.performance WHERE account_id = 'c'")
@@ -157,8 +157,9 @@ WHERE datname = current_database() AND application_name = 'liftos' AND pid <> pg
 
 
 @pytest.mark.parametrize("engine", ["databricks"])
-def test_where_slices_go_one_by_one_empty_ones_do_so_too(lab, units):
-    """Databricks takes 256 values a statement, and renews every turn before each."""
+def test_where_slices_go_one_by_one_empty_ones_do_so_too(lab, units, monkeypatch):
+    sizes = replace(lab.warehouse._sizes, together=0, lanes=1)
+    monkeypatch.setattr(lab.warehouse, "_sizes", sizes)
     cuts = [lab.staged(report_slice(DAY1, DAY1, account=name), []) for name in ACCOUNTS]
     lab.warehouse.load(manifest(*cuts))
     assert len(list(each(lab, cuts))) == len(ACCOUNTS)
@@ -166,7 +167,7 @@ def test_where_slices_go_one_by_one_empty_ones_do_so_too(lab, units):
 
 
 @pytest.mark.parametrize("parts", [{}, {"metrics": ("spend",)}], ids=["same", "changed"])
-@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake"])
+@pytest.mark.parametrize("engine", ["duckdb", "postgres", "snowflake", "databricks"])
 def test_slices_of_the_same_days_follow_one_another(lab, units, parts):
     """Else both would find nothing to replace, and their rows would be there twice."""
     once, again = (

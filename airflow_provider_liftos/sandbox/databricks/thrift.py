@@ -26,6 +26,7 @@ _PYTHON: dict[str, Callable[[str], Any]] = {
 }
 
 
+_PARAMETERS = 256  # of one statement
 KNOWN = frozenset({
     "ANSI_MODE", "ENABLE_PHOTON", "LEGACY_TIME_PARSER_POLICY", "MAX_FILE_PARTITION_BYTES",
     "QUERY_TAGS", "READ_ONLY_EXTERNAL_METASTORE", "STATEMENT_TIMEOUT", "TIMEZONE",
@@ -268,6 +269,11 @@ def _identifier() -> Any:
 
 def _values(parameters: Sequence[Any] | None) -> list[Any]:
     """Native parameters as Python has them."""
+    if (many := len(parameters or ())) > _PARAMETERS:
+        raise Refused(
+            f"BAD_REQUEST: Parameterized query has too many parameters: {many} parameters were"
+            f" given but the limit is {_PARAMETERS}."
+        )
     return [_value(one.type, one) for one in parameters or ()]
 
 
