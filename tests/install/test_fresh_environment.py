@@ -127,5 +127,5 @@ def test_init_of_compose_makes_the_connection_once(installed: Environment, tmp_p
         for _ in range(2)
     ]
     assert len(given) >= 3
-    assert said[0].count("_default made") == len(given)
-    assert said[1].count("it stays as it is") == len(given)
+    assert said[0].count("Imported connection liftos_") == len(given)
+    assert said[1].count("connection already exists") == len(given)
