@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A holder that dies is only in the others' way for so long; the file's own lock, which ends with
-# its process, is what excludes them.
+# A holder that dies is only in the others' way for so long. It is not renewed, also where a busy
+# machine or a large file takes longer: the file's own lock, which ends with its process, is what
+# excludes the others, and whoever gets the lease meanwhile waits for it as long.
 _LEASE_SECONDS = 20.0
 # Nobody must hold the file for too long.
 _SIZES = Sizes(rows=1_000_000, slices=100, years=1, together=1_000_000, seconds=1.0)

@@ -17,6 +17,7 @@ import pytest
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.state.leases import Leases
+from airflow_provider_liftos.warehouses import duckdb as duckdb_warehouse
 from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from tests.warehouses.staging import (
     DAY1,
@@ -65,6 +66,37 @@ def write_manifest(lab: Lab, spend: str, load: str, as_of: float, **parts: str) 
 
 def spends(lab: Lab) -> list[tuple]:
     return lab.warehouse.query("SELECT date, spend, load_id FROM liftos.performance ORDER BY date")
+
+
+def test_a_unit_that_outlives_its_lease_is_waited_for_at_the_file(lab, leases, monkeypatch):
+    """On a busy machine it may; the next one has the lease by then, and comes no further."""
+    monkeypatch.setattr(duckdb_warehouse, "_LEASE_SECONDS", 0.05)
+    done = lab.staged(report_slice(), [performance_row(DAY1)])
+    other = DuckDbWarehouse(lab.warehouse._file.path, leases, wait=20)
+    name = f"duckdb:{lab.warehouse._file.path}"
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lab.warehouse._write() as session:
+            session.execute("UPDATE liftos_audit.performance SET spend = 1")
+            inside.set()
+            leave.wait(20)
+            session.execute("INSERT INTO liftos.performance (org_id) VALUES ('slow')")
+
+    threads = [threading.Thread(target=run) for run in (hold, lambda: other.load(manifest(done)))]
+    threads[0].start()
+    assert inside.wait(20)
+    first = leases.acquire(name, "who asks", 0.001)
+    while first is None:  # its time is over, though it is at work
+        first = leases.acquire(name, "who asks", 0.001)
+    threads[1].start()
+    threads[1].join(0.5)
+    assert threads[1].is_alive(), "it waits for the file"
+    leave.set()
+    for thread in threads:
+        thread.join(20)
+    assert other.query("SELECT org_id FROM liftos.performance") == [("slow",)]
+    assert other.query("SELECT count(*) FROM liftos_audit.performance") == [(1,)]
 
 
 @pytest.mark.parametrize("leased", [True, False], ids=["leased", "by the file's lock alone"])
