@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         place = self._sandbox.lakehouse.file(path)
         if self.command == "DELETE":
-            place.unlink(missing_ok=True)
+            self._sandbox.lakehouse.remove(place)
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(body)

@@ -15,6 +15,8 @@ from .dialect import INFORMATION, Plan, plan
 CATALOG = "workspace"
 """The catalogue that names without one are looked for in."""
 
+_VOLUME_DEPTH = 3  # catalogue, schema and volume
+
 # What Unity Catalog's information schema shows, of what DuckDB has.
 _VIEWS = f"""
 CREATE SCHEMA {INFORMATION};
@@ -279,6 +281,15 @@ class Lakehouse:
         if len(parts) < 6 or parts[:2] != ["", "Volumes"] or ".." in parts:
             raise Refused(f"[INVALID_VOLUME_PATH] {path} is no path of a file in a volume")
         return self.root.joinpath(*parts[2:])
+
+    def remove(self, file: Path) -> None:
+        """It goes, and folders with it that are then empty: object stores know no such."""
+        file.unlink(missing_ok=True)
+        for folder in file.parents:
+            is_volume = len(folder.relative_to(self.root).parts) <= _VOLUME_DEPTH
+            if is_volume or any(folder.iterdir()):
+                return
+            folder.rmdir()
 
     def folder(self, path: str) -> Path:
         """Where COPY INTO looks for files."""
