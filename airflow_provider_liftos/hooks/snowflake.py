@@ -82,7 +82,9 @@ class LiftosSnowflakeHook(SnowflakeHook):
         return (WarehouseDenied if denied else WarehouseError)(
             f"{self._label} cannot be used: {said or type(error).__name__}",
             hint="Nothing was changed; correct the connection's private key, its passphrase or"
-            " its OAuth settings.",
+            " its OAuth settings."
+            if denied
+            else "Nothing was changed; run the task again.",
         )
 
     @property

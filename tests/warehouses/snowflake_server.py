@@ -2,7 +2,8 @@
 
 Three things are mended for it: it knows no REMOVE, and says yes to it; of MERGE it takes no
 expressions and no parameters outside of the source, so DuckDB's own MERGE is carried out; and
-moments that are null it would answer as those of 1970.
+moments that are null it would answer as those of 1970. It takes PARSE_JSON's ``'d'`` as it is, and
+keeps a key that comes twice.
 """
 
 from __future__ import annotations
