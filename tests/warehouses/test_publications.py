@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_liftos.engine.manifest import File, SliceResult
 from airflow_provider_liftos.model.errors import WarehouseCrowded, WarehouseError
+from airflow_provider_liftos.warehouses import publications
 from airflow_provider_liftos.warehouses.postgres import PostgresWarehouse
 from airflow_provider_liftos.warehouses.postgres_session import PostgresServer
 from airflow_provider_liftos.warehouses.publications import (
@@ -230,9 +231,12 @@ def one_connection(bare: PostgresWarehouse) -> PostgresWarehouse:
 
 
 @pytest.mark.parametrize("engine", ["postgres"])
-def test_a_lane_without_a_connection_leaves_its_slices_to_the_other(bare, tmp_path, caplog):
+def test_a_lane_without_a_connection_leaves_its_slices_to_the_other(
+    bare, tmp_path, caplog, monkeypatch
+):
     caplog.set_level("INFO")
     lab = Lab(tmp_path, one_connection(bare))
+    patiently(lambda: each(lab, patiently(lambda: loaded(lab)), 1))
     lab.warehouse._sizes = replace(lab.warehouse._sizes, together=1)
     pause = threading.Event()
 
@@ -246,12 +250,17 @@ def test_a_lane_without_a_connection_leaves_its_slices_to_the_other(bare, tmp_pa
 
         return hear
 
-    cuts = patiently(lambda: loaded(lab))
+    cuts = patiently(lambda: loaded(lab, spend="6", load=2))
     assert connections(bare) == 1  # which asks, so that none of the load's is left
-    assert each(lab, cuts, 1, note=note) == list(ACCOUNTS)
+    connect, asked = PostgresServer._connect, list[bool]()
+    monkeypatch.setattr(
+        PostgresServer, "_connect", lambda *own, **more: asked.append(True) or connect(*own, **more)
+    )
+    assert each(lab, cuts, 2, note=note) == list(ACCOUNTS)
+    assert len(asked) == 2, "one connection, which is kept, and one refusal"
     assert "2 slices wait for another connection" in caplog.text
     assert "too many connections for role" in caplog.text
-    assert published(bare) == dict.fromkeys(ACCOUNTS, 5)
+    assert published(bare) == dict.fromkeys(ACCOUNTS, 6)
 
 
 def patiently(work: Callable[[], Any]) -> Any:
@@ -280,30 +289,35 @@ def test_where_no_lane_finds_a_connection_the_server_is_told_to_be_full(lab, nar
 
 
 @pytest.mark.parametrize("engine", ["postgres"])
-def test_who_stops_midway_leaves_no_connection_and_no_thread(lab, narrow):
+def test_who_stops_midway_leaves_no_connection_and_no_thread(lab, monkeypatch):
     """What was published and not told of is found published when it is asked for again."""
-    cuts, before = loaded(lab), set(threading.enumerate())
-    both = threading.Barrier(2, timeout=PATIENCE)
-    first = {"a", "b"}
+    each(lab, loaded(lab), 1)
+    sizes = replace(lab.warehouse._sizes, together=1, seconds=0.0)  # each is told of at once
+    monkeypatch.setattr(lab.warehouse, "_sizes", sizes)
+    cuts, before = loaded(lab, spend="6", load=2), set(threading.enumerate())
+    stop = threading.Event()
+    monkeypatch.setattr(publications, "Event", lambda: stop)
 
     def note(cut: SliceResult) -> Any:
-        return lambda _moved: cut.slice.account_id in first and both.wait()
+        return lambda _moved: cut.slice.account_id == "a" or stop.wait(PATIENCE)
 
-    some = lab.warehouse.publish_each(cuts, "load-1", ORG, lambda: NOON, note=note)
+    some = lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON, note=note)
     told, _ = next(some)
+    assert told.slice.account_id == "a"
     some.close()
     assert set(threading.enumerate()) == before
     assert connections(lab.warehouse) == 1  # which asks
-    found = published(lab.warehouse)
-    assert told.slice.account_id in found
-    assert set(found.values()) == {5}
-    waiting = lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance")
-    assert waiting == [(len(ACCOUNTS) - len(found),)]
-    noted = lab.warehouse.query("SELECT account_id FROM liftos.loads")
-    assert {account for (account,) in noted} == set(found)
-    left = [cut for cut in cuts if cut.slice.account_id not in found]
-    assert each(lab, left, 1) == sorted(cut.slice.account_id for cut in left)
-    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 5)
+    spends = published(lab.warehouse)
+    new = {account for account, spend in spends.items() if spend == 6}
+    assert new in ({"a", "b"}, {"a", "b", "c"})  # of which the last one is behind the first
+    waiting = lab.warehouse.query("SELECT account_id FROM liftos_audit.performance")
+    assert {account for (account,) in waiting} == set(ACCOUNTS) - new
+    noted = lab.warehouse.query("SELECT account_id FROM liftos.loads WHERE load_id = 'load-2'")
+    assert {account for (account,) in noted} == new
+    stop.clear()
+    left = [cut for cut in cuts if cut.slice.account_id not in new]
+    assert each(lab, left, 2) == sorted(cut.slice.account_id for cut in left)
+    assert published(lab.warehouse) == dict.fromkeys(ACCOUNTS, 6)
 
 
 def connections(warehouse: PostgresWarehouse) -> int:
