@@ -1,4 +1,7 @@
-"""DuckDB: one file, one writer at a time, each for about a second."""
+"""DuckDB: one file, one writer at a time, each for a second or two at the most.
+
+That long takes a unit of a million rows on a quiet machine of two cores; on a busy one it is more.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ log = logging.getLogger(__name__)
 # machine or a large file takes longer: the file's own lock, which ends with its process, is what
 # excludes the others, and whoever gets the lease meanwhile waits for it as long.
 _LEASE_SECONDS = 20.0
-# Nobody must hold the file for too long.
+# Nobody must hold the file for too long. A unit costs a little beside its rows (DuckDB writes row
+# groups that are not full twice), and ends only with a statement: its rows bound what is held, and
+# the seconds whether another one follows.
 _SIZES = Sizes(rows=1_000_000, slices=100, years=1, together=1_000_000, seconds=1.0)
 
 # DuckDB divides decimals as floating point, so amounts are counted in millionths, as integers:

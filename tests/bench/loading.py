@@ -1,6 +1,7 @@
 """Loading and publishing beside the engine's own bulk path, and what a slice costs in a large table.
 
-``python -m tests.bench.loading [ENGINE] [ROWS]``: an engine of ``ENGINES``, by default duckdb. Both
+``python -m tests.bench.loading [ENGINE] [ROWS] [UNIT]``: an engine of ``ENGINES``, by default duckdb;
+``UNIT`` is how many rows a unit of writing takes, if other than the warehouse does. Both
 sides read the same Parquet in turns, in one process; rounds alternate, so that a busy machine is
 busy for both. The bulk path is what a good engineer types: one statement from the files into a table
 of the same columns. It checks nothing, replaces nothing and tells nothing. DuckDB keeps the rows in
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -163,9 +164,9 @@ class Cost:
     cpu: float
 
 
-def report(name: str = "duckdb", rows: int = 1_000_000) -> None:
+def report(name: str = "duckdb", rows: int = 1_000_000, unit: int = 0) -> None:
     """Both measurements of an engine."""
-    engine = ENGINES[name]
+    engine = in_units(ENGINES[name], unit) if unit else ENGINES[name]
     with _folder() as folder:
         load = staged(folder, rows)
         ours, theirs = race(engine, folder, load)
@@ -178,6 +179,17 @@ def report(name: str = "duckdb", rows: int = 1_000_000) -> None:
         if engine.unordered:
             kept_in_no_order(name, engine.unordered, load)
     republishing(name)
+
+
+def in_units(engine: Engine, unit: int) -> Engine:
+    """The engine with units of so many rows."""
+
+    def warehouse(folder: Path) -> Any:
+        made = engine.warehouse(folder)
+        made._sizes = replace(made._sizes, rows=unit, together=unit)
+        return made
+
+    return replace(engine, warehouse=warehouse)
 
 
 def kept_in_no_order(name: str, bulk: Callable[[Path, list[str]], int], load: Manifest) -> None:
@@ -225,7 +237,9 @@ def race(engine: Engine, folder: Path, load: Manifest) -> tuple[list[Cost], list
         [(found,)] = warehouse.query("SELECT count(*) FROM liftos.performance")
         assert found == rows
         if isinstance(file := getattr(warehouse, "_file", None), Watched):  # first for its tables
-            print(f"file held at most {max(file.held_for[1:]):.2f} s, {len(file.held_for) - 1} times")
+            print(
+                f"file held at most {max(file.held_for[1:]):.2f} s, {len(file.held_for) - 1} times"
+            )
         shutil.rmtree(place, ignore_errors=True)
     return ours, theirs
 
@@ -281,4 +295,4 @@ def _folder() -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    report(*sys.argv[1:2], *map(int, sys.argv[2:3]))
+    report(*sys.argv[1:2], *map(int, sys.argv[2:4]))
