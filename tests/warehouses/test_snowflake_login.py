@@ -27,7 +27,7 @@ from tests.warehouses.staging import DAY1, NOON, ORG, Lab, manifest, performance
 def pem(content: str) -> str:
     """Looks like a key, and is none."""
     first, last = (f"-----{edge} PRIVATE KEY-----" for edge in ("BEGIN", "END"))
-    return "\n".join((first, content, last))
+    return f"{first}\n{content}\n{last}"
 
 
 class Logins:
