@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-ATTEMPTS = 4
+ATTEMPTS = 8
 
 
 def shown(attempt: Callable[[], bool]) -> bool:

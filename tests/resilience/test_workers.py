@@ -154,14 +154,16 @@ def test_a_lockout_costs_one_refusal_each_at_most_and_no_retry(
         return 429, {"Retry-After": "600"}
 
     here, org_id = shop.Shop(told=told), uuid.uuid4().hex
+    begun = time.monotonic()
     done = at_work(processes, store_url, org_id, here, 3.0, [Lane.FRESH] * WORKERS, LIMIT)
+    lasted = time.monotonic() - begun  # three seconds, or what a busy machine makes of them
     report(refused=len(locked))
     refused = Counter(a.worker for a in here.arrivals if a.status == 429)
     assert all(count == 1 for count in refused.values())
     assert sum(resent for _, resent, _ in done) == 0
     waits = [wait for _, _, stopped in done for wait in stopped]
     assert len(waits) == WORKERS  # everybody knows until when
-    assert all(590 <= wait <= 600 for wait in waits)
+    assert all(600 - lasted <= wait <= 600 for wait in waits)
 
 
 def test_the_newest_days_go_first_and_history_does_not_starve(processes, store_url, report) -> None:
