@@ -27,8 +27,10 @@ from tests.warehouses.staging import (
 )
 from tests.warehouses.test_full_disk import small_disk
 
-ROOM, SCARCE = 40 << 20, 128 << 10
-ROWS = 60
+# Whoever connects may have to write half a megabyte before anything is asked: there is room for
+# that, and none for the rows.
+ROOM, SCARCE = 64 << 20, 2 << 20
+ROWS = 400
 
 
 @pytest.fixture
@@ -103,8 +105,7 @@ def test_a_full_disk_is_one_line_and_what_people_read_stays(small, disk, tmp_pat
     assert said.endswith("make room on the server's disk, then run the task again.")
     assert "\n" not in said
     assert advice(error, 1)[0]
-    # Who connects may have to write a file of half a megabyte, before anything is asked.
-    os.truncate(ballast, ballast.stat().st_size - (2 << 20))
+    os.truncate(ballast, ballast.stat().st_size - SCARCE)  # what was refused still takes room
     assert small.checksum("performance") == before
     ballast.unlink()
     for task in tasks.values():
