@@ -140,17 +140,22 @@ def test_what_is_given_up_while_it_comes_is_left_all_the_same(flights, monkeypat
 def test_what_is_given_up_is_left_by_another_thread(flights, come):
     seat, _ = come()
     seat.give_up()
-    assert within(5, lambda: flights.state() == [])
+    assert within(60, lambda: flights.state() == [])
 
 
 def test_a_seat_is_renewed_as_long_as_its_process_lives(store_url, org_id):
-    flights = Flights(StateStore(store_url), org_id, seconds=0.6)
+    # A busy machine may be late for a short one; who renews none loses one of any length.
+    assert any(outlives(Flights(StateStore(store_url), org_id, s)) for s in (0.6, 2.0, 6.0, 20.0))
+
+
+def outlives(flights):
+    """Whether a seat is kept for longer than it lasts by itself."""
     seat = flights.seat(KEY, 1, Lane.FRESH)
     seat.come()
-    ends = time.monotonic() + 1.5
-    assert not within(ends - time.monotonic(), lambda: flights.state() == [])
+    kept = not within(2.5 * flights.seconds, lambda: flights.state() == [])
     seat.leave()
     assert flights.state() == []
+    return kept
 
 
 def test_a_store_out_of_reach_costs_no_answer(flights, come, monkeypatch):

@@ -170,7 +170,7 @@ def test_what_a_child_writes_outlives_its_parents_connections(tmp_path):
     begun, go_on = FORK.Event(), FORK.Event()
     child = FORK.Process(target=note_twice, args=(store, begun, go_on))
     child.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     store.close()  # the last one that this process knows of: its log would be deleted
     code = (
         "import sys; from airflow_provider_liftos.state.store import StateStore;"

@@ -18,11 +18,19 @@ FORK = multiprocessing.get_context("fork")
 
 
 def hold(url, holding):
-    """Stand still in the middle of a transaction, as a process of a frozen host does."""
+    """Stand still in the middle of a transaction, as a process of a frozen host does.
+
+    Before, it is at work amid one for as long as somebody else keeps what it waits for.
+    """
     with StateStore(url).write() as connection:
         connection.execute(LOCKED)
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         holding.set()
-        time.sleep(60)
+        connection.execute(GATE)
+        time.sleep(600)
+
+
+GATE = text("SELECT pg_advisory_xact_lock(20261122)")
 
 
 LOCKED = (
@@ -33,18 +41,22 @@ LOCKED = (
 
 
 def test_nobody_waits_for_ever_for_one_that_stands_still(postgres_url, monkeypatch):
+    own = StateStore(postgres_url)  # whose transaction may take as long as it does
+    count(own)
     monkeypatch.setattr(engines, "BUSY_SECONDS", 0.3)
-    monkeypatch.setattr(engines, "IDLE_SECONDS", 3.0)
+    monkeypatch.setattr(engines, "IDLE_SECONDS", 1.0)
     store = StateStore(postgres_url)
-    count(store)  # so that nothing is left to do while the other one stands still
+    count(store)
     holding = FORK.Event()
     holder = FORK.Process(target=hold, args=(postgres_url, holding))
-    holder.start()
     try:
-        assert holding.wait(20)
-        with pytest.raises(Unavailable, match="lock timeout"), store.write() as connection:
-            connection.execute(LOCKED)
-        deadline = time.monotonic() + 20  # a server's clock, not ours
+        with own.write() as gate:
+            gate.execute(GATE)
+            holder.start()
+            assert holding.wait(60)
+            with pytest.raises(Unavailable, match="lock timeout"), store.write() as connection:
+                connection.execute(LOCKED)
+        deadline = time.monotonic() + 90  # a server's clock, not ours
         while not has_the_lock(store):
             assert time.monotonic() < deadline
         assert holder.is_alive()
@@ -75,9 +87,9 @@ def stand_still(store, *, amid):
     """Amid a transaction, until the server has ended it."""
     alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
     with store.write() as connection:
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
         pid = {"pid": connection.scalar(text("SELECT pg_backend_pid()"))}
-        deadline, found = time.monotonic() + 20, 1
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
+        deadline, found = time.monotonic() + 90, 1
         while found and time.monotonic() < deadline:
             with store.read() as other:
                 found = other.scalar(alive, pid)

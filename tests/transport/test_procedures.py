@@ -55,7 +55,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def sender() -> Iterator[HttpSender]:
-    made = HttpSender(5.0)
+    made = HttpSender(60.0)
     yield made
     made.close()
 
@@ -108,7 +108,7 @@ def test_threads_that_begin_together_share_one_channel(
     def slowly(base_url: str):
         channel = real(base_url)
         opened.append(channel)
-        gate.wait(10)
+        gate.wait(60)
         return channel
 
     monkeypatch.setattr(procedures, "_open", slowly)
@@ -130,7 +130,7 @@ def test_nobody_there_is_an_answer_that_is_tried_again(sender: HttpSender) -> No
 
 
 def test_a_stream_that_falls_silent_is_ended(address: str) -> None:
-    sender, got = HttpSender(0.05), list[bytes]()
+    sender, got = HttpSender(0.4), list[bytes]()
     with pytest.raises(Unavailable, match="nothing came"):
         sender.receive(address, parts(ASKED, path="liftos.Test/Count", body=b"wait"), got.append)
     sender.close()
