@@ -6,7 +6,6 @@ import functools
 import os
 import pwd
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import distribution
+from tests.ports import free_port
 from tests.processes import forked
 
 # How long an example takes says something of the machine alone, which may have much to do.
@@ -95,7 +95,7 @@ class PostgresServer:
         if port:
             options += f" -c listen_addresses=127.0.0.1 -c port={port}"
         log = self._folder / "log"
-        self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "30", "-o", options, "start")
+        self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "180", "-o", options, "start")
         if port:
             return f"postgresql://liftos@127.0.0.1:{port}/postgres"
         return f"postgresql://liftos@/postgres?host={self._folder}"
@@ -138,9 +138,7 @@ def postgres_server() -> Iterator[str]:
 @contextmanager
 def postgres_over_tcp() -> Iterator[str]:
     """A server that is spoken to as those of other hosts are; the URL of its own database."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with _running(port=port) as url:
+    with _running(port=free_port()) as url:
         yield url
 
 

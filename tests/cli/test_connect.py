@@ -110,7 +110,7 @@ def test_nothing_is_served_after_the_answer(scene):
 
 def test_without_a_browser_the_address_is_printed_and_the_way_from_another_machine(scene, capsys):
     def read_and_visit() -> None:
-        for _ in range(400):
+        for _ in range(3000):
             said = capsys.readouterr().out
             if found := re.search(r"^(http\S+/dialog/oauth\S+)$", said, re.MULTILINE):
                 printed.append(said)

@@ -205,11 +205,11 @@ def test_a_host_where_nothing_answers_is_told(liftos):
 def test_a_test_never_takes_longer_than_ten_seconds(liftos, monkeypatch):
     assert probe.TEST_SECONDS == 10.0
     monkeypatch.setattr(probe, "TEST_SECONDS", 0.3)
-    liftos.sandbox.faults.add(kind="slow", platform="meta", seconds=20)
+    liftos.sandbox.faults.add(kind="slow", platform="meta", seconds=60)
     began = time.monotonic()
     worked, message = MetaHook().test_connection()
     assert (worked, "no answer within" in message) == (False, True)
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 30.0, "it waited for the answer"
 
 
 def test_the_test_uses_up_none_of_the_shared_limits(liftos):

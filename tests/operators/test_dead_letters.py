@@ -107,7 +107,7 @@ def test_a_slice_that_is_given_up_is_a_letter_and_a_replay_brings_its_day(liftos
     [letter] = letters(liftos)
     assert (letter.state, letter.attempts) == ("replayed", 2)
     assert letter.closed_by == "anna (liftos_replay_dead_letters/second)"
-    assert letter.closed_at == pytest.approx(time.time(), abs=60)
+    assert letter.closed_at == pytest.approx(time.time(), abs=600)
     assert run.known()["basic", "account"].holes == ()
     proof = compare(liftos.folder / "warehouse.duckdb", liftos.sandbox.url)
     assert (proof.compared, proof.differences) == (29, [])

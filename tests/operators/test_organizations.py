@@ -124,7 +124,7 @@ def test_neither_throttles_the_other(liftos, tenants):
         one.planned()
     began = time.monotonic()
     assert two.planned()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 600, "an hour was not waited for"
 
 
 def _used(liftos, tenant: Tenant) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_known_moment_is_waited_for(liftos):
         errors.Throttled("wait", retry_at=time.time() + 600),
         errors.CircuitOpen("wait", until=time.time() + 600),
     ):
-        assert decision(error).retry_delay.total_seconds() == pytest.approx(600, abs=5)
+        assert decision(error).retry_delay.total_seconds() == pytest.approx(600, abs=60)
 
 
 def test_our_operators_have_it_and_a_dag_may_choose_another():

@@ -19,7 +19,7 @@ class Wire:
     def __init__(self, sandbox: Sandbox, *, version: str = "v26.0") -> None:
         self.sandbox = sandbox
         self.version = version
-        self.http = httpx2.Client(base_url=sandbox.url, timeout=10)
+        self.http = httpx2.Client(base_url=sandbox.url, timeout=60)
 
     def send(
         self,

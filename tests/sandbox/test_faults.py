@@ -71,7 +71,7 @@ def test_failures_of_the_line(sandbox: Sandbox, wire: Wire, act: str) -> None:
         wire.send("GET", act)
     order(sandbox, "timeout", times=1)
     with pytest.raises(httpx2.ReadTimeout):
-        wire.http.get("/meta/v26.0/me", timeout=0.2)
+        wire.http.get("/meta/v26.0/me", timeout=1.5)
     order(sandbox, "slow", times=1, seconds=0.01)
     assert wire.get(act)["id"] == act
     kinds = [entry["fault"] for entry in sandbox.journal.entries("meta") if entry["fault"]]

@@ -54,7 +54,7 @@ def test_a_process_speaks_grpc_where_it_says(process: tuple[str, Path]) -> None:
         call = channel.unary_unary(
             "/google.ads.googleads.v26.services.CustomerService/ListAccessibleCustomers"
         )
-        assert call(b"", metadata=[("authorization", "Bearer sandbox-token")], timeout=30)
+        assert call(b"", metadata=[("authorization", "Bearer sandbox-token")], timeout=60)
 
 
 def test_a_taken_port_is_refused_when_it_was_asked_for() -> None:

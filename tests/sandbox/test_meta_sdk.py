@@ -27,7 +27,7 @@ DAYS = {"since": "2026-11-10", "until": "2026-11-16"}
 
 @pytest.fixture
 def api(sandbox: Sandbox) -> Iterator[FacebookAdsApi]:
-    session = FacebookSession("1001", "sandbox-secret", "sandbox-token", timeout=10)
+    session = FacebookSession("1001", "sandbox-secret", "sandbox-token", timeout=60)
     session.GRAPH = sandbox.url + "/meta"
     yield FacebookAdsApi(session)
     session.requests.close()

@@ -48,7 +48,7 @@ def test_the_line_can_fail(sandbox: Sandbox, tiktok: TikTok, eur: str) -> None:
         tiktok.send("GET", REPORT, **question(eur))
     order(sandbox, "timeout", times=1)
     with pytest.raises(httpx2.ReadTimeout):
-        tiktok.http.get("user/info/", timeout=0.2)
+        tiktok.http.get("user/info/", timeout=1.5)
     order(sandbox, "slow", times=1, seconds=0.01)
     assert tiktok.get("user/info/")
 

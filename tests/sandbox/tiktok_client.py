@@ -34,7 +34,7 @@ class TikTok:
     def __init__(self, sandbox: Sandbox, token: str = "sandbox-token") -> None:
         self.sandbox = sandbox
         self.token = token
-        self.http = httpx2.Client(base_url=f"{sandbox.url}/tiktok/open_api/v1.3/", timeout=10)
+        self.http = httpx2.Client(base_url=f"{sandbox.url}/tiktok/open_api/v1.3/", timeout=60)
 
     def send(
         self, method: str, path: str, *, token: str | None = None, **asked: Any
