@@ -263,5 +263,4 @@ class _Snapshot:
         part = self.job.result.slice
         of_stream = (self.job.org_id, part.platform, str(part.stream), part.account_id)
         mine = self.job.where(**dict(zip(_LOADED, of_stream, strict=True)))
-        marks = ", ".join("?" for _ in levels)
-        return mine & Predicate(sql=f"{self._name('level')} IN ({marks})", params=levels)
+        return mine & self.job.among("level", levels)

@@ -57,7 +57,12 @@ class Job:
     @property
     def mine(self) -> Predicate:
         """The slice's rows in the audit schema."""
-        return self.where(load_id=self.load_id, slice_key=self.result.slice.fingerprint())
+        return self.where(load_id=self.load_id, slice_key=self.slice_key)
+
+    @property
+    def slice_key(self) -> str:
+        """What its rows in the audit schema are found by, among those of the load."""
+        return self.result.slice.fingerprint()
 
     def where(self, **values: object) -> Predicate:
         """Equality of columns and values."""
@@ -65,6 +70,13 @@ class Job:
         return Predicate(
             sql=" AND ".join(f"{ident(name)} = ?" for name in values),
             params=tuple(values.values()),
+        )
+
+    def among(self, name: str, values: Sequence[object]) -> Predicate:
+        """A column's value is one of these."""
+        marks = ", ".join("?" for _ in values)
+        return Predicate(
+            sql=f"{self.layout.capabilities.ident(name)} IN ({marks})", params=tuple(values)
         )
 
     def run(

@@ -22,7 +22,7 @@ from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
 from airflow_provider_liftos.warehouses.staged import LocalSlice, by_table
 
-_SIZES = Sizes(rows=1_000_000, slices=200, together=200_000, lanes=2)
+_SIZES = Sizes(rows=1_000_000, slices=200, together=200_000, at_once=200, lanes=2)
 
 
 class PostgresWarehouse(SqlWarehouse[PostgresSession]):

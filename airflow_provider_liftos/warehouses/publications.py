@@ -29,8 +29,8 @@ Line: TypeAlias = Callable[[Callable[[], bool]], Iterator[T]]
 class Sizes:
     """How much one unit of writing takes: staged rows and slices, and years of exchange rates.
 
-    ``together`` is how many staged rows are published in one unit, if that is more than a slice;
-    0: each slice goes in its own, also an empty one.
+    That is of loading. Of publishing it is ``together`` staged rows, if that is more than a slice,
+    and ``at_once`` slices; 0 rows: each slice goes in its own, also an empty one.
     ``seconds`` is how long one connection is kept for many units.
     ``lanes`` is how many connections publish side by side what one unit cannot take.
     """
@@ -39,13 +39,9 @@ class Sizes:
     slices: int
     years: int = 100
     together: int = 0
+    at_once: int = 100
     seconds: float = 60.0
     lanes: int = 1
-
-    @property
-    def at_once(self) -> int:
-        """Slices that one unit publishes."""
-        return self.slices if self.together else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +76,7 @@ def together(some: Iterable[Publication], sizes: Sizes) -> list[Publication]:
     rows = 0
     for one in some:
         rows += one.result.staged_rows
-        full = rows > sizes.together or len(found) >= sizes.at_once
+        full = rows > sizes.together or len(found) >= _most(sizes)
         if found and (full or any(one.crosses(other) for other in found)):
             break
         found.append(one)
@@ -93,7 +89,7 @@ def lanes(some: Sequence[Publication], sizes: Sizes) -> list[deque[Publication]]
     There is one lane for each unit that they fill, up to as many as there may be.
     """
     rows = sum(one.result.staged_rows for one in some)
-    units = max(_parts(rows, sizes.together or rows), _parts(len(some), sizes.at_once))
+    units = max(_parts(rows, sizes.together or rows), _parts(len(some), _most(sizes)))
     found = [_Lane() for _ in range(max(1, min(sizes.lanes, units)))]
     by_account: dict[tuple[str, str], list[Publication]] = {}
     for one in some:
@@ -101,6 +97,10 @@ def lanes(some: Sequence[Publication], sizes: Sizes) -> list[deque[Publication]]
     for slices in by_account.values():
         min(found, key=_weight).take(slices)
     return [lane.slices for lane in found if lane.slices]
+
+
+def _most(sizes: Sizes) -> int:
+    return sizes.at_once if sizes.together else 1
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from airflow_provider_liftos.model.report import DEFAULT_WINDOW
 from airflow_provider_liftos.model.unified import LOADS, PERFORMANCE
@@ -37,6 +37,9 @@ RESTATED_METRICS = ("spend", "conversions", "conversions_value", "impressions", 
 
 Sums: TypeAlias = dict[tuple[date, str], "_Sum"]
 """By day and attribution window."""
+
+_Groups: TypeAlias = "list[tuple[tuple[object, ...], tuple[date, str], _Sum]]"
+"""Of a slice under audit: ``_key`` of some rows, their day and attribution window, their sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,6 @@ class _Plan:
         """Days that are replaced."""
         return _in_dates(self.job, self.dates)
 
-    @property
-    def staged(self) -> Predicate:
-        """Rows under audit that come in their place."""
-        return self.job.mine if self.whole else self.job.mine & self.days
-
 
 def publish(jobs: Sequence[Job]) -> list[Published]:
     """Publish slices of one load, no two of which have a day of a report in common.
@@ -98,18 +96,21 @@ def publish_reports(jobs: Sequence[Job]) -> list[Published]:
     """
     if not jobs:
         return []
-    plans = answered(jobs[0].session, jobs[0].layout, [_plan(job) for job in jobs])
+    staged = _staged(jobs)
+    asking = [_plan(job, staged[job.slice_key]) for job in jobs]
+    plans = answered(jobs[0].session, jobs[0].layout, asking)
     if moving := [plan for plan in plans if plan.dates]:
         _replace(moving)
         _note_loads(moving)
     return [plan.published for plan in plans]
 
 
-def _plan(job: Job) -> Asking[_Plan]:
+def _plan(job: Job, groups: _Groups) -> Asking[_Plan]:
     expected = check_publishable(job)
-    key = _key(job)
+    key = job.where(**_key(job))
     declared = tuple(job.result.slice.window.dates())
-    staged = yield from _count_staged(job, key & _between(job, declared[0], declared[-1]))
+    sums = _declared(job, groups, declared)
+    staged = sum(one.rows for one in sums.values())
     before = yield from _published_before(job, key, declared)
     newer = before.newer
     if staged == expected:
@@ -123,10 +124,8 @@ def _plan(job: Job) -> Asking[_Plan]:
     else:
         dates, kept = (), declared
     rows = (yield from _count(job, key & _in_dates(job, kept))) if kept else 0
-    days, old, new = _in_dates(job, dates), {}, {}
-    if dates:
-        old = yield from _sums(job, job.layout.published(PERFORMANCE.name), key & days)
-        new = yield from _sums(job, job.layout.audit(PERFORMANCE.name), job.mine & days)
+    old = (yield from _published_sums(job, key & _in_dates(job, dates))) if dates else {}
+    new = {(day, window): one for (day, window), one in sums.items() if day in dates}
     lead = _leading_window(job, new) or _leading_window(job, old) or DEFAULT_WINDOW
     restated = tuple(_restatements(old, new, lead, before.known & set(dates)))
     if job.note and restated:
@@ -150,7 +149,9 @@ def _plan(job: Job) -> Asking[_Plan]:
 
 def _replace(plans: Sequence[_Plan]) -> None:
     job = plans[0].job
-    staged = either([plan.staged for plan in plans])
+    whole = [plan.job for plan in plans if plan.whole]
+    parts = [plan.job.mine & plan.days for plan in plans if not plan.whole]
+    staged = either([_under_audit(whole), *parts] if whole else parts)
     replace_rows(
         job.session,
         job.layout,
@@ -162,34 +163,56 @@ def _replace(plans: Sequence[_Plan]) -> None:
     )
 
 
-def _key(job: Job) -> Predicate:
+def _key(job: Job) -> dict[str, object]:
+    """What all of a slice's rows have in common."""
     part = job.result.slice
     if part.report is None:
         raise job.error("it is no slice of a report")
-    return job.where(
-        org_id=job.org_id,
-        platform=part.platform,
-        account_id=part.account_id,
-        report=part.report.name,
-        level=str(part.report.level),
-    )
+    return {
+        "org_id": job.org_id,
+        "platform": part.platform,
+        "account_id": part.account_id,
+        "report": part.report.name,
+        "level": str(part.report.level),
+    }
 
 
-def _count_staged(job: Job, declared: Predicate) -> Asking[int]:
-    """Rows under audit, all of which must be of the declared key and days."""
-    [(rows, inside)] = yield job.question(
-        f"count(*), sum(CASE WHEN {declared.sql} THEN 1 ELSE 0 END)",
-        job.layout.audit(PERFORMANCE.name),
-        job.mine,
-        declared.params,
+def _staged(jobs: Sequence[Job]) -> dict[str, _Groups]:
+    """What is under audit of each slice, by its fingerprint."""
+    # One statement for all: it reads the whole table where no index helps.
+    job, ident = jobs[0], jobs[0].layout.capabilities.ident
+    days, key = ["date", "attribution_window"], list(_key(job))
+    group = ", ".join(map(ident, ["slice_key", *days, *key]))
+    rows = job.run(
+        f"SELECT {group}, {_summed(job)} FROM {job.layout.audit(PERFORMANCE.name)}",
+        _under_audit(jobs),
+        tail=f" GROUP BY {group}",
     )
-    if rows and inside != rows:
+    found: dict[str, _Groups] = {job.slice_key: [] for job in jobs}
+    for fingerprint, day, window, *rest in rows:
+        of, (count, *metrics) = tuple(rest[: len(key)]), rest[len(key) :]
+        found[fingerprint].append((of, (day, window), _sum(count, metrics)))
+    return found
+
+
+def _under_audit(jobs: Sequence[Job]) -> Predicate:
+    """All rows of several slices; as one list, which an engine looks up instead of trying each."""
+    mine = jobs[0].where(load_id=jobs[0].load_id)
+    return mine & jobs[0].among("slice_key", [job.slice_key for job in jobs])
+
+
+def _declared(job: Job, groups: _Groups, days: Collection[date]) -> Sums:
+    """What is under audit of a slice, all of which must be of its key and days."""
+    key = tuple(_key(job).values())
+    inside = {of: one for found, of, one in groups if found == key and of[0] in days}
+    rows = sum(one.rows for _, _, one in groups)
+    if strange := rows - sum(one.rows for one in inside.values()):
         raise job.error(
-            f"{rows - int(inside)} of its {rows} rows are outside of the days, the account or the"
-            " report it declares.",
+            f"{strange} of its {rows} rows are outside of the days, the account or the report it"
+            " declares.",
             hint="Look at them in the audit schema; the platform's mapping is likely wrong.",
         )
-    return int(rows)
+    return inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,12 +260,26 @@ def _count(job: Job, where: Predicate) -> Asking[int]:
     return int(rows)
 
 
-def _sums(job: Job, table: str, where: Predicate) -> Asking[Sums]:
+def _published_sums(job: Job, where: Predicate) -> Asking[Sums]:
     ident = job.layout.capabilities.ident
     group = f"{ident('date')}, {ident('attribution_window')}"
-    sums = ", ".join(f"sum({ident(metric)})" for metric in RESTATED_METRICS)
-    rows = yield job.question(f"{group}, count(*), {sums}", table, where, tail=f" GROUP BY {group}")
-    return {(row[0], row[1]): _Sum(int(row[2]), tuple(map(_decimal, row[3:]))) for row in rows}
+    rows = yield job.question(
+        f"{group}, {_summed(job)}",
+        job.layout.published(PERFORMANCE.name),
+        where,
+        tail=f" GROUP BY {group}",
+    )
+    return {(day, window): _sum(count, metrics) for day, window, count, *metrics in rows}
+
+
+def _summed(job: Job) -> str:
+    """The columns that ``_sum`` takes."""
+    ident = job.layout.capabilities.ident
+    return ", ".join(["count(*)", *(f"sum({ident(metric)})" for metric in RESTATED_METRICS)])
+
+
+def _sum(rows: Any, metrics: Iterable[object]) -> _Sum:
+    return _Sum(int(rows), tuple(map(_decimal, metrics)))
 
 
 def _decimal(value: object) -> Decimal | None:

@@ -15,7 +15,7 @@ from airflow_provider_liftos.warehouses.contract import Layout, Session
 T = TypeVar("T")
 
 _PER_STATEMENT = 50
-"""Questions in one statement: a hundred would be compiled for longer than two of fifty travel."""
+"""Questions in one statement, whose text so stays far below what an engine takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 log = logging.getLogger(__name__)
 
-_SIZES = Sizes(rows=4_000_000, slices=100, together=200_000)
+_SIZES = Sizes(rows=4_000_000, slices=400, together=200_000)
 _DEFINING = ("CREATE ", "ALTER ", "DROP ")
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "LIST")
 

@@ -70,7 +70,7 @@ def test_twenty_slices_take_as_many_statements_as_one(lab, sandbox, many):
     cuts = loaded(lab, many, spend="6", load=2)
     before = len(sandbox.seen)
     assert each(lab, cuts, 2) == many
-    assert len(sandbox.seen) - before == 8
+    assert len(sandbox.seen) - before == 7
     assert spent(lab) == [(6, many)]
 
 

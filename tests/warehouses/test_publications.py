@@ -27,8 +27,8 @@ from tests.warehouses.engines import administer, reopened
 from tests.warehouses.staging import DAY1, DAY2, NOON, ORG, Lab, report_slice, result
 from tests.warehouses.test_publishing_many import ACCOUNTS, loaded, published
 
-SIZES = Sizes(rows=1_000, slices=3, together=100, lanes=2)
-PATIENCE = 20.0
+SIZES = Sizes(rows=1_000, slices=3, together=100, at_once=3, lanes=2)
+PATIENCE = 90.0
 
 
 def publication(account: str, rows: int = 10, **parts: Any) -> Publication:

@@ -231,7 +231,7 @@ def test_many_small_slices_are_published_by_as_many_statements_as_two(lab, sent)
         sent.clear()
         assert len(list(lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON))) == count
         counts.append(len(sent))
-    assert counts == [12, 12]
+    assert counts == [11, 11]
 
 
 def test_so_many_questions_are_asked_by_one_statement_and_no_more(lab, sent, monkeypatch):
@@ -242,7 +242,8 @@ def test_so_many_questions_are_asked_by_one_statement_and_no_more(lab, sent, mon
     done = [one for _, one in lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON)]
     assert [one.rows_after for one in done] == [1] * 12
     asked = [one for one in sent if one.startswith("SELECT")]
-    assert [one.count(" UNION ALL ") + 1 for one in asked] == [5, 5, 2] * 4
+    staged, *each = [one.count(" UNION ALL ") + 1 for one in asked]
+    assert (staged, each) == (1, [5, 5, 2] * 2)
 
 
 def test_many_slices_travel_in_one_file_for_each_table(lab, sent):
@@ -314,7 +315,7 @@ def test_rows_that_do_not_arrive_stop_the_load_and_nothing_stays(lab, sent, monk
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
 
 
-@pytest.mark.parametrize("part", ["UPDATE", "SELECT count", 'DELETE FROM "LIFTOS"."PERF',
+@pytest.mark.parametrize("part", ["UPDATE", 'SELECT "SLICE_KEY"', 'DELETE FROM "LIFTOS"."PERF',
                                   'INSERT INTO "LIFTOS"."LOADS"', "COMMIT"])  # fmt: skip
 def test_a_statement_that_is_refused_leaves_old_rows(lab, monkeypatch, part):
     lab.publish(report_slice(), [performance_row(DAY1)])
