@@ -12,4 +12,4 @@ _NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def quick_sender() -> client.HttpSender:
     """For a process of its own, which from now on trusts no https address."""
     client._trust = lambda _pid: _NOBODY
-    return client.HttpSender(timeout=5)
+    return client.HttpSender(timeout=60)

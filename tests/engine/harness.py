@@ -98,7 +98,7 @@ class Harness:
     options: dict[str, Any] = field(default_factory=dict)
     platform: Platform = META
     how: Options = field(default_factory=Options)
-    http_timeout: float = 5.0
+    http_timeout: float = 60.0
     elapsed: float = 0.0
     rejected: list[tuple[str, str]] = field(default_factory=list)
     waits: list[Waiting] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Harness:
         self.staging = Staging(f"{self.folder}/staging")
         self.sender = HttpSender(self.http_timeout)
         self.warehouse = DuckDbWarehouse(
-            self.folder / "warehouse.duckdb", Leases(self.store, "default"), wait=20
+            self.folder / "warehouse.duckdb", Leases(self.store, "default"), wait=120
         )
         self.accounts = self._accounts()
 

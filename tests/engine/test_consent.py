@@ -89,7 +89,7 @@ class Case:
 
     def finish(self, answer: Mapping[str, str], actor: str = "anna") -> Granted:
         pending = self.states.take(answer.get("state", ""), actor)
-        sender = HttpSender(timeout=20)
+        sender = HttpSender(timeout=60)
         try:
             flow = consent.finish(self.platform, self.credentials, pending, answer)
             return run(flow, sender)

@@ -38,7 +38,7 @@ from tests.platforms.cells import (
 from tests.platforms.conftest import Make
 
 FIRST, SEEDS, MORE_SEEDS = 7, (18, 4), (23, 30, 35)
-LONGEST = 45.0
+LONGEST = 240.0
 """Seconds of real time for a cell; of its own time it may wait for LONGEST_WAIT."""
 
 LONGEST_WAIT = 4 * 3600.0
@@ -116,8 +116,11 @@ def order(harness: Harness, one: Cell, *, scattered: bool) -> None:
     harness.sandbox.faults.add(**asked)
     if one.kind == "timeout":
         harness.sender.close()
-        harness.sender = HttpSender(0.6)
-        harness.sender._procedures._timeout = 0.4
+        # What is answered is answered in time on a busy machine too; a stream may be silent for
+        # five times as long.
+        passes = "times" in one.order
+        harness.sender = HttpSender(3.0 if passes else 1.0)
+        harness.sender._procedures._timeout = 1.0 if passes else 0.6
     harness.how = replace(harness.how, page_size=one.page_size, report_timeout=600.0)
 
 

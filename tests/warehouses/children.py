@@ -18,11 +18,11 @@ from tests.warehouses.staging import NOON, ORG
 
 def warehouse(path: str, state: str) -> DuckDbWarehouse:
     if not state:
-        return DuckDbWarehouse(path, None, wait=60)
+        return DuckDbWarehouse(path, None, wait=120)
     from airflow_provider_liftos.state.leases import Leases
     from airflow_provider_liftos.state.store import StateStore
 
-    return DuckDbWarehouse(path, Leases(StateStore(state), ORG), wait=60)
+    return DuckDbWarehouse(path, Leases(StateStore(state), ORG), wait=120)
 
 
 def publish(path: str, state: str, *manifests: str) -> None:

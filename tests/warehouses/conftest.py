@@ -37,7 +37,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def bare(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Any:
     """A warehouse of nobody else's, without any table."""
     if engine == "duckdb":
-        return DuckDbWarehouse(tmp_path / "bare.duckdb", None, wait=20)
+        return DuckDbWarehouse(tmp_path / "bare.duckdb", None, wait=120)
     if engine == "snowflake":
         given = request.getfixturevalue("snowflake")
         return snowflake_server.warehouse_at(snowflake_server.new_database(given))
@@ -51,7 +51,7 @@ def warehouse(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> An
     """A warehouse with all tables and no rows."""
     if engine == "duckdb":
         shutil.copy(request.getfixturevalue("prepared"), tmp_path / "warehouse.duckdb")
-        return DuckDbWarehouse(tmp_path / "warehouse.duckdb", None, wait=20)
+        return DuckDbWarehouse(tmp_path / "warehouse.duckdb", None, wait=120)
     if engine == "snowflake":
         return snowflake_server.emptied(request.getfixturevalue("prepared_snowflake"))
     if engine == "databricks":
@@ -70,7 +70,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_database(new_postgres_database: Callable[[], str]) -> PostgresWarehouse:
     """One database for the session; taking rows away is faster than making tables."""
-    made = PostgresWarehouse(parameters(new_postgres_database()), wait=20)
+    made = PostgresWarehouse(parameters(new_postgres_database()), wait=120)
     made.prepare()
     return made
 

@@ -55,7 +55,7 @@ def emptied(warehouse: Any) -> Any:
     names = [warehouse.layout.published(name) for name in TABLES]
     names += [warehouse.layout.audit(table.name) for table in audit_tables()]
     administer(warehouse, "; ".join(f"DELETE FROM {name}" for name in names))
-    return reopened(warehouse, wait=20)
+    return reopened(warehouse, wait=120)
 
 
 def administer(warehouse: Any, *statements: str) -> None:

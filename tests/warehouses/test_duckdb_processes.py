@@ -37,7 +37,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def warehouse(tmp_path: Path, leases: Leases) -> DuckDbWarehouse:
-    return DuckDbWarehouse(tmp_path / "warehouse.duckdb", leases, wait=20)
+    return DuckDbWarehouse(tmp_path / "warehouse.duckdb", leases, wait=120)
 
 
 def start(verb: str, lab: Lab, *arguments: object, state: bool = True) -> subprocess.Popen[str]:
@@ -72,7 +72,7 @@ def test_a_unit_that_outlives_its_lease_is_waited_for_at_the_file(lab, leases, m
     """On a busy machine it may; the next one has the lease by then, and comes no further."""
     monkeypatch.setattr(duckdb_warehouse, "_LEASE_SECONDS", 0.05)
     done = lab.staged(report_slice(), [performance_row(DAY1)])
-    other = DuckDbWarehouse(lab.warehouse._file.path, leases, wait=20)
+    other = DuckDbWarehouse(lab.warehouse._file.path, leases, wait=120)
     name = f"duckdb:{lab.warehouse._file.path}"
     inside, leave = threading.Event(), threading.Event()
 
@@ -80,12 +80,12 @@ def test_a_unit_that_outlives_its_lease_is_waited_for_at_the_file(lab, leases, m
         with lab.warehouse._write() as session:
             session.execute("UPDATE liftos_audit.performance SET spend = 1")
             inside.set()
-            leave.wait(20)
+            leave.wait(90)
             session.execute("INSERT INTO liftos.performance (org_id) VALUES ('slow')")
 
     threads = [threading.Thread(target=run) for run in (hold, lambda: other.load(manifest(done)))]
     threads[0].start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     first = leases.acquire(name, "who asks", 0.001)
     while first is None:  # its time is over, though it is at work
         first = leases.acquire(name, "who asks", 0.001)
@@ -94,7 +94,7 @@ def test_a_unit_that_outlives_its_lease_is_waited_for_at_the_file(lab, leases, m
     assert threads[1].is_alive(), "it waits for the file"
     leave.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(150)
     assert other.query("SELECT org_id FROM liftos.performance") == [("slow",)]
     assert other.query("SELECT count(*) FROM liftos_audit.performance") == [(1,)]
 
@@ -175,7 +175,7 @@ def test_a_file_that_an_outsider_keeps_open_ends_in_one_clear_error(lab, tmp_pat
     before = spends(lab)
     impatient = DuckDbWarehouse(lab.warehouse._file.path, lab.warehouse._leases, wait=0.3)
     done = lab.staged(report_slice(), [performance_row(DAY1, spend="9")], load_id="2")
-    with held(lab, 60) as outsider, pytest.raises(WarehouseError) as caught:
+    with held(lab, 600) as outsider, pytest.raises(WarehouseError) as caught:
         impatient.load(manifest(done, load_id="2"))
     text = str(caught.value)
     assert f"process {outsider.pid} (" in text
@@ -196,7 +196,7 @@ def test_a_lease_that_somebody_keeps_ends_in_a_clear_error(lab, leases: Leases):
     impatient = DuckDbWarehouse(lab.warehouse._file.path, leases, wait=0.1)
     name = f"duckdb:{lab.warehouse._file.path}"
     with (
-        leases.held(name, ttl=30, wait=1, holder="another task"),
+        leases.held(name, ttl=600, wait=1, holder="another task"),
         pytest.raises(WarehouseError, match="another task"),
     ):
         impatient.prepare()

@@ -43,7 +43,7 @@ def engine() -> str:
 def copied(lab: Lab) -> Lab:
     """A warehouse with a day in it and a read copy of that."""
     lab.warehouse = DuckDbWarehouse(
-        lab.warehouse._file.path, None, wait=20, read_copy=lab.folder / "bi" / "copy.duckdb"
+        lab.warehouse._file.path, None, wait=120, read_copy=lab.folder / "bi" / "copy.duckdb"
     )
     lab.publish(report_slice(), [performance_row(DAY1)])
     lab.warehouse.after_run()
@@ -282,7 +282,7 @@ def test_who_waits_for_the_file_says_so_once(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(duckdb_file, "PATIENCE", 0.05)
     path = tmp_path / "w.duckdb"
     DuckDbFile(path=path)._create()
-    hold = "import duckdb, sys, time\nwith duckdb.connect(sys.argv[1]): print(1, flush=True); time.sleep(9)"
+    hold = "import duckdb, sys, time\nwith duckdb.connect(sys.argv[1]): print(1, flush=True); time.sleep(600)"
     child = subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
@@ -305,7 +305,7 @@ def test_who_waits_for_the_lease_says_so_once(tmp_path, leases, monkeypatch, cap
     monkeypatch.setattr(duckdb_file, "PATIENCE", 0.05)
     house = DuckDbWarehouse(tmp_path / "w.duckdb", leases, wait=0.3)
     with (
-        leases.held(f"duckdb:{house._file.path}", ttl=30, wait=1, holder="another task"),
+        leases.held(f"duckdb:{house._file.path}", ttl=600, wait=1, holder="another task"),
         caplog.at_level("INFO"),
         pytest.raises(WarehouseError, match="another task"),
     ):

@@ -141,7 +141,7 @@ def test_a_publisher_of_another_account_does_not_wait(lab):
     lab.publish(report_slice(), [performance_row(DAY1)])
     mine = staged(lab, "mine", NOON + 1, DAY1, spend="6")
     same, other = staged(lab, "same", NOON + 2, DAY1), staged(lab, "x", NOON, DAY1, account_id="x")
-    impatient = reopened(lab.warehouse, wait=0.2)
+    impatient = reopened(lab.warehouse, wait=1)
     impatient.discard("nothing")
 
     def meanwhile(_: object) -> None:
@@ -157,7 +157,7 @@ def test_a_publisher_of_another_account_does_not_wait(lab):
 def test_a_load_is_not_taken_away_while_it_is_published(lab):
     lab.publish(report_slice(), [performance_row(DAY1)])
     done = staged(lab, "mine", NOON + 1, DAY1, spend="6")
-    impatient = reopened(lab.warehouse, wait=0.2)
+    impatient = reopened(lab.warehouse, wait=1)
     impatient.discard("nothing")
 
     def meanwhile(_: object) -> None:

@@ -62,7 +62,7 @@ def small(disk: Path, postgres_server: str) -> Iterator[PostgresWarehouse]:
         server.execute("CREATE DATABASE small_disk TABLESPACE small_disk")
         try:
             yield PostgresWarehouse(
-                {**parameters(postgres_server), "dbname": "small_disk"}, wait=20
+                {**parameters(postgres_server), "dbname": "small_disk"}, wait=120
             )
         finally:
             server.execute("DROP DATABASE small_disk WITH (FORCE)")

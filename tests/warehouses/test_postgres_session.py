@@ -22,7 +22,7 @@ from tests.warehouses.engines import parameters, reopened
 from tests.warehouses.staging import DAY1, NOON, ORG, manifest, performance_row, report_slice
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_publisher_that_stands_still_loses_its_locks_and_can_do_it_again(lab):
     path.write_text(json.dumps(manifest(loads["frozen"], load_id="frozen").to_json()))
     given = json.dumps(dict(lab.warehouse._server.parameters))
     command = [sys.executable, "-m", "tests.warehouses.children", "freeze_in_postgres", given, path,
-               'INSERT INTO "liftos"."performance"', "1.5"]  # fmt: skip
+               'INSERT INTO "liftos"."performance"', "5"]  # fmt: skip
     with subprocess.Popen(
         command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
