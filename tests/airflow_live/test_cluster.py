@@ -120,7 +120,9 @@ class Story(Live):
         with psycopg.connect(self.urls["state"]) as connection:
             return connection.execute(sql.replace("?", "%s"), values).fetchall()
 
-    def timed(self, what: str, seen: Callable[[], Any], since: float, timeout: float = 480) -> Any:
+    def timed(
+        self, what: str, seen: Callable[[], Any], since: float, timeout: float = PATIENCE
+    ) -> Any:
         """Wait until it is seen, and note how long that was after a moment."""
         found = self.until(seen, what, timeout)
         self.seconds[what] = round(time.monotonic() - since, 1)
@@ -214,7 +216,7 @@ def kill_a_triggerer(story: Story) -> None:
 
 def kill_a_worker(story: Story) -> None:
     """One in the middle of reading a report, with all that it does."""
-    hangs = story.hold(r"GET .*/\d+/insights", 60.0)
+    hangs = story.hold(r"GET .*/\d+/insights", 180.0)
     story.until(hangs, "a page hangs")
 
     def reading() -> list[dict[str, Any]]:

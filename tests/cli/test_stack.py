@@ -46,7 +46,7 @@ with DAG("probe", schedule=None):
 
 def run(stack: Stack) -> str:
     run_id = stack.api.post_dag_run("probe")
-    state = stack.api.wait_dag_run("probe", run_id, timeout=480)
+    state = stack.api.wait_dag_run("probe", run_id, timeout=900)
     tasks = {task["task_id"]: task["state"] for task in stack.api.task_instances("probe", run_id)}
     assert (state, tasks) == ("success", {"ordinary": "success", "deferred": "success"})
     return run_id
@@ -63,11 +63,11 @@ def test_runs_go_through_the_scheduler_and_survive_killed_components(tmp_path):
         env={"STACK_TEST": "mine"},
         port=free_port(),
         triggerers=2,
-        patience=600,
+        patience=900,
     )
     with stack:
         api = stack.api
-        assert api.wait_for_dag("probe", timeout=300)["is_paused"]
+        assert api.wait_for_dag("probe", timeout=900)["is_paused"]
         api.unpause("probe")
         run_id = run(stack)
         assert api.xcom("probe", run_id, "ordinary") == {"answer": 42, "stack_env": "mine"}
@@ -76,7 +76,7 @@ def test_runs_go_through_the_scheduler_and_survive_killed_components(tmp_path):
 
         (dags / "broken.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
         with pytest.raises(AirflowApiError, match="ZeroDivisionError"):
-            api.wait_for_dag("broken", timeout=300)
+            api.wait_for_dag("broken", timeout=900)
 
         for name in ("triggerer", "scheduler"):
             stack.kill(name)

@@ -54,7 +54,7 @@ def test_a_dag_of_ours_publishes_what_is_true_under_dag_test(
     }
     installed.run("airflow", "db", "migrate", **env)
     installed.run("airflow", "dags", "reserialize", **env)
-    assert installed.ask(TEST_RUN, scaffolded, timeout=300, **env)["state"] == "success"
+    assert installed.ask(TEST_RUN, scaffolded, timeout=900, **env)["state"] == "success"
     proof = compare(installed.home / "liftos" / "warehouse.duckdb", sandbox.url)
     assert proof.compared > 0
     assert list(map(str, proof.differences)) == []

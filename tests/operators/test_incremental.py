@@ -18,7 +18,6 @@ from airflow_provider_liftos.warehouses.duckdb import DuckDbWarehouse
 from airflow_provider_liftos.warehouses.progress import published
 from tests.operators.test_partial import Partial
 
-TODAY = datetime.now(UTC).date()
 REPORTS = ["basic:account", "basic:campaign"]
 
 
@@ -70,7 +69,8 @@ class Daily(Partial):
 
 
 def ago(days: int) -> date:
-    return TODAY - timedelta(days=days)
+    """A day by now, and not by when the tests began."""
+    return datetime.now(UTC).date() - timedelta(days=days)
 
 
 def span(first: int, last: int) -> dict[str, str]:

@@ -362,7 +362,7 @@ def test_a_dag_of_airflows_own_waits_and_publishes(run: Run, tmp_path: Path) -> 
             ["-c", TEST_RUN, str(dags)],
         ):  # fmt: skip
             done = subprocess.run(
-                [sys.executable, *command], env=env, cwd=tmp_path, timeout=240,
+                [sys.executable, *command], env=env, cwd=tmp_path, timeout=600,
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

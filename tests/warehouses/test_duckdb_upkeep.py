@@ -290,7 +290,7 @@ def test_who_waits_for_the_file_says_so_once(tmp_path, monkeypatch, caplog):
         with (
             caplog.at_level("INFO"),
             pytest.raises(WarehouseError),
-            DuckDbFile(path=path, wait=0.6).open(read_only=False),
+            DuckDbFile(path=path, wait=3).open(read_only=False),
         ):
             pytest.fail("opened")
     finally:
@@ -303,7 +303,7 @@ def test_who_waits_for_the_file_says_so_once(tmp_path, monkeypatch, caplog):
 
 def test_who_waits_for_the_lease_says_so_once(tmp_path, leases, monkeypatch, caplog):
     monkeypatch.setattr(duckdb_file, "PATIENCE", 0.05)
-    house = DuckDbWarehouse(tmp_path / "w.duckdb", leases, wait=0.3)
+    house = DuckDbWarehouse(tmp_path / "w.duckdb", leases, wait=2)
     with (
         leases.held(f"duckdb:{house._file.path}", ttl=600, wait=1, holder="another task"),
         caplog.at_level("INFO"),
