@@ -9,18 +9,14 @@ others say that the store cannot be used for now.
 from __future__ import annotations
 
 import errno
-import os
 import re
-import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory, gettempdir
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from airflow_provider_liftos.engine.temporary import room, temporary_file
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError, StagingError
 from airflow_provider_liftos.transport.redact import redact
 
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _BLOCK = 4 << 20
-_PREFIX = "liftos-staging-"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_FOLDERS = frozenset("s3 s3a gs gcs abfs abfss az adl oss r2".split())
 _SIGNATURE = re.compile(r"\?\S+")
 
@@ -156,10 +150,7 @@ class Outgoing:
     def __init__(self, store: ObjectStore, path: str) -> None:
         self._store = store
         self._path = path
-        with room():
-            # Closed with the object, which outlives this function. Unbuffered: what does not fit
-            # is told by the write and not by an end that comes too late.
-            self._file = NamedTemporaryFile(prefix=_PREFIX, buffering=0)  # noqa: SIM115
+        self._file = temporary_file()
 
     def write(self, block: Any) -> int:
         """Append; StagingError when the disk is full."""
@@ -193,69 +184,6 @@ def _modified(facts: Mapping[str, Any]) -> float | None:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     return float(value) if isinstance(value, int | float) else None
-
-
-_TIDIED: set[int] = set()
-_LONG = 7 * 86_400.0
-
-
-def _tidy_once() -> None:
-    """Once in each process: maintenance runs on one host, tasks are killed on all of them."""
-    if os.getpid() not in _TIDIED:
-        _TIDIED.add(os.getpid())
-        clear_temporary(time.time() - _LONG)
-
-
-def clear_temporary(before: float) -> int:
-    """Delete what killed tasks left in this host's temporary folder before a moment; how many.
-
-    Only what is named as ours and belongs to this user, and has not changed since.
-    """
-    cleared = 0
-    for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if left.lstat().st_uid != os.getuid() or _newest(left) >= before:
-                continue
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
-            cleared += 1
-    return cleared
-
-
-def _newest(path: Path) -> float:
-    inside = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
-    return max(one.lstat().st_mtime for one in inside)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[str]:
-    """A folder of this host, gone afterwards; StagingError when there is no room for it."""
-    _tidy_once()
-    with room():
-        folder = TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
-    with folder as path:
-        yield path
-
-
-@contextmanager
-def room(path: str = "", of: str = "staged files") -> Iterator[None]:
-    """StagingError when the temporary folder is full or cannot be written.
-
-    With ``path`` only when it is full; ``of`` is what is copied there.
-    """
-    try:
-        yield
-    except OSError as error:
-        if path and error.errno not in _FULL:
-            raise
-        raise StagingError(
-            f"no room for a copy of {of}: {error.strerror or type(error).__name__}"
-            f" ({path or gettempdir()})",
-            hint="Free space there, or let TMPDIR of the workers name a larger folder; the task"
-            " starts again where it stopped.",
-        ) from None
 
 
 @contextmanager

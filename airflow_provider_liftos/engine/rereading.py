@@ -9,8 +9,8 @@ from typing import Any
 from airflow_provider_liftos.engine import letters
 from airflow_provider_liftos.engine.manifest import Manifest, SliceResult
 from airflow_provider_liftos.engine.normalize import Normalizer
-from airflow_provider_liftos.engine.objects import temporary_folder
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
+from airflow_provider_liftos.engine.temporary import temporary_folder
 from airflow_provider_liftos.model.platform import Platform
 from airflow_provider_liftos.model.report import Slice
 from airflow_provider_liftos.state.letter import Letter

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
 
-from airflow_provider_liftos.engine.objects import room
+from airflow_provider_liftos.engine.temporary import room
 
 _HELD = 8 << 20
 """Bytes of rows that are held in memory, of all bins together."""

@@ -18,9 +18,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_liftos.engine.objects import room, temporary_folder
 from airflow_provider_liftos.engine.source_door import BATCH, Door, translated
 from airflow_provider_liftos.engine.source_query import DUCKDB, Query
+from airflow_provider_liftos.engine.temporary import room, temporary_folder
 from airflow_provider_liftos.model.errors import ConfigurationError, LiftosError
 from airflow_provider_liftos.model.sql import literal
 from airflow_provider_liftos.transforms.duckdb import connect

@@ -25,8 +25,8 @@ from airflow_provider_liftos.engine.objects import (
     ObjectStore,
     Outgoing,
     StagingUnavailable,
-    temporary_folder,
 )
+from airflow_provider_liftos.engine.temporary import temporary_folder
 from airflow_provider_liftos.model.errors import ConfigurationError, StagingError
 
 if TYPE_CHECKING:

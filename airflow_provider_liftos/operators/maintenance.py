@@ -143,7 +143,7 @@ def _sweep(days: int) -> dict[str, int]:
 
 
 def _clear(days: int) -> int:
-    from airflow_provider_liftos.engine.objects import clear_temporary
+    from airflow_provider_liftos.engine.temporary import clear_temporary
 
     return clear_temporary(time.time() - days * _DAY)
 

@@ -33,7 +33,7 @@ from airflow_provider_liftos.warehouses.databricks_sql import (
     LONGEST_NAME,
     REFUSED_IN_NAMES,
 )
-from airflow_provider_liftos.warehouses.full_disk import temporary_folder
+from airflow_provider_liftos.warehouses.full_disk import folder_for_files
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.schema_names import check_schemas
 from airflow_provider_liftos.warehouses.sql import Settings, SqlWarehouse, Turn, Unit
@@ -252,7 +252,7 @@ class DatabricksWarehouse(SqlWarehouse[DatabricksSession]):
             self._prepare_once()
         place = f"{self._volume}/load_{int(self._clock())}_{secrets.token_hex(8)}"
         sent = dict[str, str]()
-        with temporary_folder() as folder:
+        with folder_for_files() as folder:
             try:
                 if filled:
                     with self._memory() as memory, self._server.session() as session:

@@ -14,7 +14,7 @@ from typing import Any, Unpack
 
 from airflow_provider_liftos.model.errors import WarehouseError
 from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_load
-from airflow_provider_liftos.warehouses.full_disk import temporary_folder
+from airflow_provider_liftos.warehouses.full_disk import folder_for_files
 from airflow_provider_liftos.warehouses.publications import Sizes
 from airflow_provider_liftos.warehouses.snowflake_load import Cargo
 from airflow_provider_liftos.warehouses.snowflake_session import SnowflakeAccount, SnowflakeSession
@@ -100,7 +100,7 @@ class SnowflakeWarehouse(SqlWarehouse[SnowflakeSession]):
     def _carry(self, near: Sequence[LocalSlice]) -> Iterator[Sequence[LocalSlice]]:
         """Into tables of this attempt alone, which are gone when the block ends."""
         name = f"{snowflake_ddl.LOADING}{int(self._clock())}_{secrets.token_hex(4)}"
-        with temporary_folder() as folder, self._memory() as memory:
+        with folder_for_files() as folder, self._memory() as memory:
             cargoes = list(snowflake_load.pack(memory, near, folder, name))
             self._prepare_once()
             try:

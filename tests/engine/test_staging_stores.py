@@ -13,7 +13,6 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from airflow_provider_liftos.engine import objects
 from airflow_provider_liftos.engine.manifest import Manifest
 from airflow_provider_liftos.engine.normalize import Normalizer
 from airflow_provider_liftos.engine.objects import StagingUnavailable
@@ -343,7 +342,9 @@ def test_a_full_disk_amid_writing_is_one_line(
         def write(self, block) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(objects, "NamedTemporaryFile", lambda **_: Full())
+    monkeypatch.setattr(
+        "airflow_provider_liftos.engine.temporary.NamedTemporaryFile", lambda **_: Full()
+    )
     with pytest.raises(StagingError, match=r"no room .*No space left.*/tmp/liftos-full.*TMPDIR"):
         write(staging, rows=100_000).close()
     assert shelf.names() == []

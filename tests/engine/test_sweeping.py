@@ -11,10 +11,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from airflow_provider_liftos.engine import objects
+from airflow_provider_liftos.engine import objects, temporary
 from airflow_provider_liftos.engine.checkpoint import FETCHED, Checkpoints
 from airflow_provider_liftos.engine.manifest import File
-from airflow_provider_liftos.engine.objects import StagingUnavailable, clear_temporary
+from airflow_provider_liftos.engine.objects import StagingUnavailable
 from airflow_provider_liftos.engine.staging import RawWriter, Staging
 from airflow_provider_liftos.engine.sweeping import needed, sweep
 from airflow_provider_liftos.model.report import Report, Slice, Window
@@ -180,7 +180,7 @@ def test_files_without_a_time_stay_and_are_counted(monkeypatch):
 
 def test_temporary_folders_of_killed_tasks_go(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with objects.temporary_folder() as name:
+    with temporary.temporary_folder() as name:
         (Path(name) / "copy").write_text("x")
         killed = tmp_path / (Path(name).name + "-killed")
         killed.mkdir()
@@ -191,7 +191,7 @@ def test_temporary_folders_of_killed_tasks_go(tmp_path, monkeypatch):
         theirs.mkdir()
         for path in (killed / "copy", killed, alone, theirs):
             os.utime(path, (1, 1))
-        assert clear_temporary(time.time() - 60) == 2
+        assert temporary.clear_temporary(time.time() - 60) == 2
         assert not killed.exists()
         assert not alone.exists()
         assert theirs.exists()
@@ -200,9 +200,9 @@ def test_temporary_folders_of_killed_tasks_go(tmp_path, monkeypatch):
 
 def test_each_process_tidies_up_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(objects, "_TIDIED", set())
+    monkeypatch.setattr(temporary, "_TIDIED", set())
     left = tmp_path / "liftos-staging-killed"
     left.write_text("x")
     os.utime(left, (1, 1))
-    with objects.temporary_folder():
+    with temporary.temporary_folder():
         assert not left.exists()

@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from airflow_provider_liftos.model.errors import WarehouseError
-from airflow_provider_liftos.warehouses.full_disk import is_full, temporary_folder
+from airflow_provider_liftos.model.errors import StagingError
+from airflow_provider_liftos.warehouses.full_disk import folder_for_files, is_full
 from tests.warehouses.staging import DAY1, Lab, manifest, performance_row, report_slice
 
 SMALL = 65_536
@@ -64,11 +64,12 @@ def test_a_full_temporary_folder_is_one_line_and_what_people_read_stays(
     done = lab.staged(report_slice(), rows, load_id="2")
     place = tmp_path / "full"
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    with disk(place), pytest.raises(WarehouseError) as caught:
+    with disk(place), pytest.raises(StagingError) as caught:
         lab.warehouse.load(manifest(done, load_id="2"))
     said = str(caught.value)
-    assert said.startswith(f"There is no room in the temporary folder {place}: ")
-    assert said.endswith("TMPDIR of the workers name a larger folder, then run the task again.")
+    assert said.startswith("no room for a copy of files on their way to the warehouse: ")
+    assert f" ({place}). Nothing that was published has changed. " in said
+    assert "let TMPDIR of the workers name a larger folder; the task starts again" in said
     assert "\n" not in said
     assert lab.warehouse.checksum("performance") == before
     assert lab.warehouse.query("SELECT count(*) FROM liftos_audit.performance") == [(0,)]
@@ -78,8 +79,8 @@ def test_a_full_temporary_folder_is_one_line_and_what_people_read_stays(
 def test_no_place_for_a_temporary_folder_is_the_same_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with (
-        pytest.raises(WarehouseError, match=r"no room .* /nowhere: No such file.*TMPDIR"),
-        temporary_folder(),
+        pytest.raises(StagingError, match=r"no room .*: No such file.* \(/nowhere\).*TMPDIR"),
+        folder_for_files(),
     ):
         pytest.fail("it was made")
 
@@ -87,5 +88,5 @@ def test_no_place_for_a_temporary_folder_is_the_same_line(monkeypatch: pytest.Mo
 def test_other_errors_pass_as_they_are() -> None:
     for error in (PermissionError(13, "Permission denied"), duckdb.BinderException("no column")):
         assert not is_full(error)
-        with pytest.raises(type(error)), temporary_folder():
+        with pytest.raises(type(error)), folder_for_files():
             raise error
