@@ -38,6 +38,7 @@ class Capabilities:
     ``r``. Where there are no transactions and every statement commits by itself, ``replace`` puts
     the rows of ``{query}`` in place of those of ``{table}`` that meet ``{condition}``, all at once;
     it takes columns in the order in which ``columns`` gives those of a schema and a table.
+    ``substitutes`` are kept in place of characters that texts cannot hold.
     ``joined`` says that one statement for many slices is faster than one for each, as where the way
     of each costs more than its work.
     ``widen`` are the statements that change the type of ``{table}``'s ``{column}`` to ``{type}``,
@@ -63,6 +64,7 @@ class Capabilities:
     json_item: str = "r[{i}]"
     replace: str | None = None
     columns: str = ""
+    substitutes: tuple[tuple[str, str], ...] = ()
     joined: bool = False
     widen: tuple[str, ...] = ("ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {type}",)
     widens: Callable[[str, str], bool] = lambda _given, _needed: True
@@ -77,6 +79,12 @@ class Capabilities:
     def kept(self, name: str) -> str:
         """A name of ours as the engine's catalogue has it."""
         return name.upper() if self.upper else name
+
+    def held(self, text: str) -> str:
+        """A text as the engine gives it back."""
+        for char, instead in self.substitutes:
+            text = text.replace(char, instead)
+        return text
 
     def text(self, value: str) -> str:
         """A text literal, for where engines take no parameters (views, file lists)."""

@@ -48,10 +48,10 @@ VOLUME = "load_files"
 """The volume of the audit schema through which files travel, unless another one is named."""
 
 
-# Fewer slices are published at once than loaded: a statement takes 256 values and asks eleven for a
-# slice, more where days are left out.
+# Fewer slices are published at once than loaded: a statement takes 256 values and asks up to eight
+# for a slice, more where days are left out.
 # Rates are replaced by one statement a year, which so need not fit a larger one.
-_SIZES = Sizes(rows=4_000_000, slices=400, years=1, together=200_000, at_once=20, lanes=4)
+_SIZES = Sizes(rows=4_000_000, slices=400, years=1, together=200_000, at_once=30, lanes=4)
 # Turns are renewed before a statement, unless they have just been: a unit has many, and small
 # statements. One statement must not take longer than what is then left of them.
 _LEASE_SECONDS = 300.0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from airflow_provider_liftos.engine.manifest import SliceResult
 from airflow_provider_liftos.model.errors import StagingError, WarehouseError
 from airflow_provider_liftos.warehouses.contract import Layout, Note, Session
-from airflow_provider_liftos.warehouses.questions import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,11 @@ def either(predicates: Sequence[Predicate]) -> Predicate:
     )
 
 
+def statements(layout: Layout, parts: Sequence[Predicate]) -> Sequence[Predicate]:
+    """Small parts of a table: each is found by itself, unless statements travel far."""
+    return [either(parts)] if layout.capabilities.joined else parts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One slice to publish into a table, inside a transaction; ``note`` hears what it restates."""
@@ -53,6 +57,30 @@ class Job:
     def as_of(self) -> datetime:
         """When the platform was asked."""
         return instant(self.result.as_of)
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What all rows of a report's slice have in common, as the engine gives it back.
+
+        Raises:
+            WarehouseError: it is no slice of a report.
+        """
+        part = self.result.slice
+        if part.report is None:
+            raise self.error("it is no slice of a report")
+        held = self.layout.capabilities.held
+        return {
+            "org_id": held(self.org_id),
+            "platform": held(part.platform),
+            "account_id": held(part.account_id),
+            "report": held(part.report.name),
+            "level": str(part.report.level),
+        }
+
+    @property
+    def declared(self) -> tuple[date, ...]:
+        """The days that are replaced, whether or not they have rows."""
+        return tuple(self.result.slice.window.dates())
 
     @property
     def mine(self) -> Predicate:
@@ -84,21 +112,6 @@ class Job:
     ) -> list[tuple[Any, ...]]:
         """Run a statement that ends in a condition; ``before`` are its earlier parameters."""
         return self.session.execute(f"{sql} WHERE {where.sql}{tail}", (*before, *where.params))
-
-    def question(
-        self,
-        shown: str,
-        table: str,
-        where: Predicate,
-        before: Sequence[object] = (),
-        tail: str = "",
-    ) -> Question:
-        """A reading statement as ``run`` takes it, for ``answered``."""
-        return Question(
-            shown=shown,
-            source=f"FROM {table} WHERE {where.sql}{tail}",
-            params=(*before, *where.params),
-        )
 
     def error(self, message: str, hint: str = "") -> WarehouseError:
         """An error about this slice; nothing was published."""

@@ -17,7 +17,8 @@ from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses import duckdb_parquet
 from airflow_provider_liftos.warehouses.contract import Layout
 from airflow_provider_liftos.warehouses.ddl import SLICE_KEY, staged_columns
-from airflow_provider_liftos.warehouses.postgres_session import NUL, SHOWN, PostgresSession
+from airflow_provider_liftos.warehouses.postgres_session import PostgresSession
+from airflow_provider_liftos.warehouses.postgres_sql import NUL, SHOWN
 from airflow_provider_liftos.warehouses.staged import LocalSlice
 
 if TYPE_CHECKING:

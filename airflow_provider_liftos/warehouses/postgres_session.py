@@ -19,13 +19,13 @@ from airflow_provider_liftos.model.errors import (
     WarehouseError,
 )
 from airflow_provider_liftos.model.postgres import PATIENCE, SERVERS_PATIENCE
+from airflow_provider_liftos.warehouses.postgres_sql import NUL, SHOWN
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error, RawCursor
 
     Link = Connection[tuple[Any, ...]]
 
-NUL, SHOWN = "\x00", "␀"
 
 IDLE_SECONDS = 300.0
 """How long a transaction may stand still; then the server ends it. A host that is frozen or lost

@@ -5,6 +5,8 @@ from __future__ import annotations
 from airflow_provider_liftos.model.unified import Kind
 from airflow_provider_liftos.warehouses.contract import Capabilities
 
+NUL, SHOWN = "\x00", "␀"
+
 # Numerics divide to some sixteen digits, which would round twice; div() is exact to the integer.
 _MILLIONTHS = (
     "sign({amount}) * div(2000000 * abs({amount}) * {times} + {by}, NULLIF(2 * {by}, 0)) * 0.000001"
@@ -32,5 +34,6 @@ CAPABILITIES = Capabilities(
     unnest="unnest(CAST(? AS {type}[]))",
     plus_hours="CAST({day} AS timestamp) + CAST({hours} AS integer) * INTERVAL '1 hour'",
     zoned="timezone({there}, timezone({here}, {clock}))",
+    substitutes=((NUL, SHOWN),),
     digest="sum(hashtextextended(CAST(ROW({columns}) AS text), 0))",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_liftos.warehouses.contract import Layout, Session
-from airflow_provider_liftos.warehouses.job import Predicate, either
+from airflow_provider_liftos.warehouses.job import Predicate, either, statements
 
 
 def replace_rows(
@@ -24,15 +24,14 @@ def replace_rows(
 ) -> None:
     """Put rows in place of a published table's rows that meet a condition, as they must, too.
 
-    There may be several conditions: many small parts of a table, of which each is found by itself,
-    unless statements travel far.
+    There may be several conditions, as ``statements`` takes them.
     ``values`` are the expressions of the columns, and ``source`` is what stands behind them, with
     ``params`` for the placeholders of both.
     """
     name, ident = layout.published(table), layout.capabilities.ident
     if layout.capabilities.replace is None:
         columns = ", ".join(map(ident, values))
-        for part in [either(where)] if layout.capabilities.joined else where:
+        for part in statements(layout, where):
             session.execute(f"DELETE FROM {name} WHERE {part.sql}", part.params)
         shown = ", ".join(values.values())
         session.execute(f"INSERT INTO {name} ({columns}) SELECT {shown} {source}", params)

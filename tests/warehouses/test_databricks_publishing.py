@@ -63,24 +63,34 @@ def spent(lab: Lab) -> list[tuple]:
     return lab.warehouse.query("SELECT spend, count(*) FROM liftos.performance GROUP BY spend")
 
 
-@pytest.mark.parametrize("many", [1, 2, 20])
-def test_twenty_slices_take_as_many_statements_as_one(lab, sandbox, many):
+@pytest.mark.parametrize("many", [1, 2, 30])
+def test_thirty_slices_take_as_many_statements_as_one(lab, sandbox, many):
     cuts = loaded(lab, many)
     list(lab.warehouse.publish_each(cuts[:1], "load-1", ORG, lambda: NOON))  # columns are known
     cuts = loaded(lab, many, spend="6", load=2)
     before = len(sandbox.seen)
     assert each(lab, cuts, 2) == many
-    assert len(sandbox.seen) - before == 7
+    assert len(sandbox.seen) - before == 6
     assert spent(lab) == [(6, many)]
 
 
 def test_no_statement_holds_more_values_than_databricks_takes(lab, sandbox):
-    each(lab, loaded(lab, 20))
-    each(lab, loaded(lab, 20, spend="7", load=2), 2)
-    assert 150 < max(len(one.parameters) for one in sandbox.lakehouse.seen) <= 256
+    """Also where each slice has days of its own."""
+    cuts = [
+        lab.staged(
+            report_slice(DAY1, DAY1 + timedelta(days=i), account=f"a{i}"),
+            [performance_row(DAY1, account_id=f"a{i}")],
+        )
+        for i in range(30)
+    ]
+    lab.warehouse.load(manifest(*cuts))
+    before = len(sandbox.seen)
+    assert each(lab, cuts) == 30
+    assert len(sandbox.seen) - before <= 8
+    assert 200 < max(len(one.parameters) for one in sandbox.lakehouse.seen) <= 256
 
 
-def test_slices_with_gaps_of_which_twenty_hold_too_many_values_go_one_by_one(lab, caplog):
+def test_slices_with_gaps_of_which_thirty_hold_too_many_values_go_one_by_one(lab, caplog):
     """Every second day holds newer rows, and is left out of what is replaced."""
     days = [DAY1 + timedelta(days=i) for i in range(8)]
 
@@ -89,16 +99,16 @@ def test_slices_with_gaps_of_which_twenty_hold_too_many_values_go_one_by_one(lab
         part = report_slice(some[0], some[-1], account=f"a{i}")
         return lab.staged(part, rows, load_id=f"load-{load}", as_of=NOON - load)
 
-    newer = [cut(i, [day], 1) for i in range(20) for day in days[1::2]]
+    newer = [cut(i, [day], 1) for i in range(30) for day in days[1::2]]
     lab.warehouse.load(manifest(*newer))
     each(lab, newer)
-    older = [cut(i, days, 2) for i in range(20)]
+    older = [cut(i, days, 2) for i in range(30)]
     lab.warehouse.load(manifest(*older, load_id="load-2"))
     with caplog.at_level(logging.INFO, logger="airflow_provider_liftos.warehouses.sql"):
-        assert each(lab, older, 2) == 20
-    assert "20 slices go one by one" in caplog.text
+        assert each(lab, older, 2) == 30
+    assert "30 slices go one by one" in caplog.text
     assert "the limit is 256" in caplog.text
-    assert sorted(spent(lab)) == [(1, 80), (2, 80)]
+    assert sorted(spent(lab)) == [(1, 120), (2, 120)]
 
 
 def test_lanes_share_the_load_and_have_connections_of_their_own(lab, sandbox, leases):

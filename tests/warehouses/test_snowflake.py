@@ -27,7 +27,7 @@ from airflow_provider_liftos.state.audit_log import AuditLog
 from airflow_provider_liftos.state.clock import ManualClock
 from airflow_provider_liftos.state.store import StateStore
 from airflow_provider_liftos.transforms.rates import Rate
-from airflow_provider_liftos.warehouses import questions, snowflake_ddl, snowflake_session
+from airflow_provider_liftos.warehouses import snowflake_ddl, snowflake_session
 from airflow_provider_liftos.warehouses.cross_platform import totals
 from airflow_provider_liftos.warehouses.mirror import mirror
 from airflow_provider_liftos.warehouses.progress import published
@@ -232,18 +232,6 @@ def test_many_small_slices_are_published_by_as_many_statements_as_two(lab, sent)
         assert len(list(lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON))) == count
         counts.append(len(sent))
     assert counts == [11, 11]
-
-
-def test_so_many_questions_are_asked_by_one_statement_and_no_more(lab, sent, monkeypatch):
-    monkeypatch.setattr(questions, "_PER_STATEMENT", 5)
-    lab.warehouse._prepared = True
-    cuts = accounts(lab, 12)
-    sent.clear()
-    done = [one for _, one in lab.warehouse.publish_each(cuts, "load-2", ORG, lambda: NOON)]
-    assert [one.rows_after for one in done] == [1] * 12
-    asked = [one for one in sent if one.startswith("SELECT")]
-    staged, *each = [one.count(" UNION ALL ") + 1 for one in asked]
-    assert (staged, each) == (1, [5, 5, 2] * 2)
 
 
 def test_many_slices_travel_in_one_file_for_each_table(lab, sent):
